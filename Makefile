@@ -1,0 +1,42 @@
+# Everything a newcomer needs: make demo, make lab, make test.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo lab test notebooks table clean help
+
+help:           ## show these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+demo: $(READY)  ## train baseline and EAC on drawn faces with 30 % wrong labels: table and report
+	$(BIN)/eacbook demo $(ARGS)
+
+lab: $(READY)   ## open JupyterLab on the first notebook
+	$(BIN)/eacbook lab
+
+test: $(READY)  ## unit tests, then the notebooks, from nothing stored
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest tests
+	rm -rf notebooks/runs
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 notebooks
+
+notebooks: $(READY)  ## make and run the notebooks from their sources
+	$(BIN)/python notebooks/source/build.py
+
+table: $(READY) ## the README's table: three noise rates, three seeds
+	$(BIN)/python benchmarks/demo_table.py
+
+clean:          ## remove the environment
+	rm -rf .venv
+
+# uv comes from the plain package index, into the environment itself.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "eacbook needs Python 3.10 or newer; found $$($(PYTHON) --version)." \
+		"Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv \
+		|| { echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu:" \
+		"apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[lab,test]'
+	@touch $@

@@ -1,0 +1,191 @@
+"""The ``eacbook`` command: ``demo``, ``train``, ``runs`` and ``lab``."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from eacbook.errors import InputError, NonFiniteLossError
+
+FIRST_NOTEBOOK = Path("notebooks/01_label_noise.ipynb")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status (2 for what the user can mend)."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (InputError, NonFiniteLossError, OSError) as error:
+        print(f"eacbook: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\neacbook: interrupted before the first epoch ended", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands, each with an example in its help."""
+    parser = argparse.ArgumentParser(prog="eacbook", description=sys.modules["eacbook"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="{demo,train,runs,lab}")
+
+    demo = _add(
+        commands, "demo", _demo,
+        "Train baseline and EAC on drawn faces with wrong labels; write a table and a report.",
+        "eacbook demo\n  eacbook demo --noise 0.2 --seed 1",
+    )  # fmt: skip
+    demo.add_argument("--noise", type=float, default=0.3, metavar="RATE", help="0 to 1 (0.3)")
+    _add_seed(demo)
+    _add_run_options(demo)
+
+    train = _add(
+        commands, "train", _train,
+        "Train one method on one data set, print its table and store the run.",
+        "eacbook train --method eac --noise 0.3\n"
+        "  eacbook train --data data/ferplus --method eac --noise 0.3 --limit 2000 --epochs 2\n"
+        "  eacbook train --data data/ferplus --network resnet18 --weights imagenet --size 112",
+    )  # fmt: skip
+    train.add_argument("--data", default="synthetic", help="'synthetic' or a prepared folder")
+    train.add_argument("--limit", type=int, metavar="N", help="at most N images of each split")
+    train.add_argument("--method", default="eac", help="baseline or eac (eac)")
+    train.add_argument(
+        "--weight", type=float,
+        help="of EAC's flip consistency (1 for tiny, 5 for the ResNets, as in the paper)",
+    )  # fmt: skip
+    train.add_argument(
+        "--noise", type=float, metavar="RATE",
+        help="share of wrong labels, 0 to 1 (0.3 for symmetric and pair)",
+    )  # fmt: skip
+    train.add_argument(
+        "--noise-kind", default="symmetric", metavar="KIND",
+        help="symmetric, pair, or annotator (one person's vote; needs a set with votes)",
+    )  # fmt: skip
+    train.add_argument(
+        "--noise-file", type=Path, metavar="FILE",
+        help="labels from a file instead, 'train_00001.jpg 5' a line, from 1",
+    )  # fmt: skip
+    train.add_argument("--network", default="tiny", help="tiny, resnet18 or resnet50 (tiny)")
+    train.add_argument("--weights", metavar="NAME", help="imagenet, or nothing for random weights")
+    train.add_argument("--epochs", type=int, help="30 for tiny, 60 for the ResNets")
+    train.add_argument("--batch-size", type=int, help="64 for tiny, 32 for the ResNets")
+    train.add_argument("--learning-rate", type=float, help="0.006 for tiny, 0.0002 for the ResNets")
+    train.add_argument("--size", type=int, help="pixels (tiny: as stored, the ResNets: 224)")
+    _add_seed(train)
+    _add_run_options(train)
+
+    runs = _add(commands, "runs", _runs, "List the stored runs.", "eacbook runs --folder runs")
+    _add_folder(runs)
+
+    _add(commands, "lab", _lab, "Open JupyterLab on the first notebook.", "eacbook lab")
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from eacbook.demo import run_demo
+
+    run_demo(
+        options.noise, options.seed,
+        folder=options.folder, fresh=options.fresh, device=options.device,
+    )  # fmt: skip
+
+
+def _train(options: argparse.Namespace) -> None:
+    from eacbook.demo import EAC_WEIGHT
+    from eacbook.faces import load_faces
+    from eacbook.hooks import Progress
+    from eacbook.methods import build_method
+    from eacbook.networks import build_network
+    from eacbook.noise import inject_noise, noise_from_file
+    from eacbook.runs import find_or_train, summary_table
+    from eacbook.train import RECIPES
+
+    weight = {} if options.weight is None else {"weight": options.weight}
+    if options.network == "tiny" and options.method == "eac":
+        weight = {"weight": EAC_WEIGHT} | weight
+    method = build_method(options.method, **weight)
+
+    chosen = {
+        name: getattr(options, name)
+        for name in ("epochs", "batch_size", "learning_rate", "size", "seed")
+        if getattr(options, name) is not None
+    }
+    faces = load_faces(options.data)
+    if options.limit is not None:
+        faces = faces.limit(options.limit)
+    train, classes = faces.train, faces.num_classes
+    if options.noise_file:
+        noisy = noise_from_file(options.noise_file, train.files, train.labels, classes)
+    else:
+        rated = options.noise_kind != "annotator" and options.noise is None
+        rate = 0.3 if rated else options.noise
+        noisy = inject_noise(
+            train.labels, rate, classes, options.noise_kind, options.seed, votes=train.votes
+        )
+    network = build_network(options.network, classes, weights=options.weights, seed=options.seed)
+    recipe = replace(RECIPES[options.network], **chosen)
+    print(
+        f"{faces.name}: {len(train):,} training and {len(faces.test):,} test faces, "
+        f"{classes} classes, {noisy.rate:.1%} of the training labels wrong", flush=True,
+    )  # fmt: skip
+    run = find_or_train(
+        method, network, faces, noisy,
+        folder=options.folder, fresh=options.fresh, device=options.device,
+        hooks=[Progress()], **asdict(recipe),
+    )  # fmt: skip
+    if run.stored:
+        print(f"Found the stored run in {options.folder}; --fresh trains it again.")
+    if not run.finished:
+        print(f"Interrupted after epoch {len(run.rows)}; the same command goes on from there.")
+    print("\n" + summary_table({method.name: run}).to_string())
+
+
+def _runs(options: argparse.Namespace) -> None:
+    from eacbook.runs import list_runs, runs_table
+
+    places = list_runs(options.folder)
+    if not places:
+        print(f"no stored run in {options.folder}; 'eacbook train' makes one")
+        return
+    print(runs_table(places).to_string(index=False))
+
+
+def _lab(options: argparse.Namespace) -> None:
+    if not FIRST_NOTEBOOK.is_file():
+        raise InputError(f"{FIRST_NOTEBOOK} is not here; run this in a clone of the repository")
+    try:
+        subprocess.run([sys.executable, "-m", "jupyterlab", str(FIRST_NOTEBOOK)], check=True)
+    except subprocess.CalledProcessError as error:
+        raise InputError(
+            "JupyterLab did not start; install it with: pip install 'eacbook[lab]'"
+        ) from error
+
+
+def _add(commands, name: str, command, text: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=text, description=text, epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed", type=int, default=0,
+        help="of noise, initial weights, order and augmentation (0)",
+    )  # fmt: skip
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fresh", action="store_true", help="train again, though it is stored")
+    parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
+    _add_folder(parser)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs"), help="where runs are kept (runs)"
+    )

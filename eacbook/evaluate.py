@@ -1,0 +1,55 @@
+"""What a trained network says of faces: predictions, accuracy, memorised and recovered labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eacbook.augment import normalise
+from eacbook.networks import evaluation_mode
+from eacbook.noise import NoisyLabels
+
+BATCH_SIZE = 256
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, images: Tensor, size: int | None = None) -> Tensor:
+    """Logits ``[N,K]`` on the CPU, in evaluation mode.
+
+    Args:
+        network: gives ``(logits, maps)``.
+        images: uint8 ``[N,C,H,W]`` on any device.
+        size: pixels at which the network works; None keeps the stored size.
+    """
+    device = next(network.parameters()).device
+    with evaluation_mode(network):
+        parts = [network(normalise(part.to(device), size))[0] for part in images.split(BATCH_SIZE)]
+    return torch.cat(parts).float().cpu()
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of ``[N,K]`` logits whose largest entry is the label ``[N]``."""
+    return (logits.argmax(1) == labels).double().mean().item()
+
+
+def memorised_and_recovered(logits_of_flipped: Tensor, noisy: NoisyLabels) -> tuple[float, float]:
+    """Shares of the wrong training labels predicted as given, and as the true class.
+
+    Args:
+        logits_of_flipped: ``[F,K]``, of the F > 0 training faces whose label is wrong, in order.
+        noisy: the training labels.
+
+    Returns:
+        ``(memorised, recovered)``.
+    """
+    flipped = noisy.flipped
+    return (
+        accuracy(logits_of_flipped, noisy.given[flipped]),
+        accuracy(logits_of_flipped, noisy.true[flipped]),
+    )
+
+
+def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every sample, ``[N]`` in nats, from logits ``[N,K]`` and labels ``[N]``."""
+    return functional.cross_entropy(logits, labels, reduction="none")

@@ -1,0 +1,291 @@
+"""Faces and their labels: in memory, drawn on the spot, or prepared in a folder on disk.
+
+A prepared folder holds ``images.npy`` (uint8 ``[N,H,W,C]``, memory-mapped), ``labels.csv`` (one row
+an image) and ``faceset.json`` (classes, counts, checksums, source, licence). It is written by the
+scripts in ``data_scripts/`` through :mod:`eacbook.prepared`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eacbook import synthetic
+from eacbook.errors import InputError
+
+CLASSES = (*synthetic.CLASSES, "contempt")
+"""Label order everywhere: RAF-DB's seven, and contempt last where a set has it."""
+
+SPLITS = ("train", "validation", "test")
+IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.csv", "faceset.json"
+FORMAT = 1
+VOTE_PREFIX = "votes_"
+
+# Reading a gigabyte to check it takes a second or two; a larger set is checked by its sizes alone.
+VERIFY_UP_TO_BYTES = 1 << 30
+
+# The persons of the drawn set: no identity stands in two splits.
+SYNTHETIC_IDENTITIES = {
+    "train": range(0, 600),
+    "validation": range(600, 800),
+    "test": range(800, 1200),
+}
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Faces of one split.
+
+    Attributes:
+        images: uint8 ``[N,C,H,W]``, C 1 or 3; may be memory-mapped.
+        labels: int64 ``[N]``, the true (published) classes.
+        files: N names, as the source calls its images.
+        votes: int64 ``[N,K]``, how many annotators chose each class, or None.
+        drawn: action units, identity and region masks of drawn faces, or None for photographs.
+    """
+
+    images: Tensor
+    labels: Tensor
+    files: tuple[str, ...]
+    votes: Tensor | None = None
+    drawn: synthetic.DrawnFaces | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class FaceData:
+    """A data set: its splits and what is known about it.
+
+    Attributes:
+        name: short name, e.g. ``"synthetic"`` or the name of the prepared folder.
+        train, test: the splits; ``test`` is never used to choose anything.
+        validation: a clean split for choosing, or None where the set has none.
+        classes: K names in label order.
+        fingerprint: changes whenever an image or a label changes.
+        source, licence: where the faces come from and under which terms, in words.
+    """
+
+    name: str
+    train: FaceSet
+    test: FaceSet
+    validation: FaceSet | None
+    classes: tuple[str, ...]
+    fingerprint: str
+    source: str
+    licence: str
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def image_size(self) -> int:
+        """Height of the stored images in pixels."""
+        return self.train.images.shape[-2]
+
+    def limit(self, count: int, seed: int = 0) -> FaceData:
+        """Keep at most ``count`` images of each split, drawn at random but always the same ones."""
+        if count < 1:
+            raise InputError(f"limit must be at least 1 image, got {count}")
+        return replace(
+            self,
+            train=_sample(self.train, count, seed),
+            test=_sample(self.test, count, seed),
+            validation=self.validation and _sample(self.validation, count, seed),
+            fingerprint=f"{self.fingerprint}/limit={count},seed={seed}",
+        )
+
+
+def load_faces(source: str | Path = "synthetic") -> FaceData:
+    """Load a data set by name or from a prepared folder.
+
+    Args:
+        source: ``"synthetic"`` for the default drawn set, or the folder that a script in
+            ``data_scripts/`` wrote.
+
+    Raises:
+        InputError: the name is unknown, or the folder is incomplete, broken or not of this format.
+    """
+    if str(source) == "synthetic":
+        return synthetic_faces()
+    folder = Path(source)
+    if not folder.is_dir():
+        raise InputError(
+            f"unknown data set {str(source)!r}: expected 'synthetic' or a folder prepared by a "
+            f"script in data_scripts/, and there is no folder {folder}"
+        )
+    return _read_prepared(folder)
+
+
+def synthetic_faces(
+    train: int = 3000,
+    test: int = 1400,
+    validation: int = 1400,
+    *,
+    size: int = 48,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> FaceData:
+    """Draw faces with balanced classes and no person in two splits.
+
+    Args:
+        train, test, validation: numbers of faces.
+        size: pixels, 48 to 224.
+        seed: the same seed draws the same faces.
+        device: where to draw; the images stay there.
+    """
+
+    def split(name: str, count: int) -> FaceSet:
+        drawn = synthetic.draw_face_set(
+            count,
+            identities=SYNTHETIC_IDENTITIES[name],
+            size=size,
+            seed=3 * seed + SPLITS.index(name),
+            device=device,
+        )
+        files = tuple(f"{name}_{row:05d}.png" for row in range(count))
+        return FaceSet(drawn.images, drawn.labels, files, drawn=drawn)
+
+    splits = {
+        name: split(name, count)
+        for name, count in zip(SPLITS, (train, validation, test), strict=True)
+    }
+    digest = hashlib.sha256()
+    for faces in splits.values():
+        digest.update(faces.images.cpu().numpy().tobytes())
+        digest.update(faces.labels.cpu().numpy().tobytes())
+    return FaceData(
+        name="synthetic",
+        **splits,
+        classes=synthetic.CLASSES,
+        fingerprint=digest.hexdigest()[:32],
+        source="drawn by eacbook.synthetic",
+        licence="MIT",
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file of any size, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def take(faces: FaceSet, index: Tensor) -> FaceSet:
+    """The faces at ``index`` (int64 ``[n]``), in that order."""
+    return FaceSet(
+        images=faces.images[index],
+        labels=faces.labels[index],
+        files=tuple(faces.files[i] for i in index.tolist()),
+        votes=None if faces.votes is None else faces.votes[index],
+        drawn=None if faces.drawn is None else faces.drawn.take(index),
+    )
+
+
+def _sample(faces: FaceSet, count: int, seed: int) -> FaceSet:
+    generator = torch.Generator().manual_seed(seed)
+    return take(faces, torch.randperm(len(faces), generator=generator)[:count].sort().values)
+
+
+def _read_prepared(folder: Path) -> FaceData:
+    description = _read_description(folder / DESCRIPTION)
+    classes = tuple(description["classes"])
+    rows = _read_rows(folder / LABELS, description)
+    images = _map_images(folder / IMAGES, len(rows), description)
+    vote_columns = [VOTE_PREFIX + name for name in classes]
+    has_votes = set(vote_columns) <= set(rows[0])
+
+    def split(name: str) -> FaceSet:
+        chosen = [row for row in rows if row["split"] == name]
+        index = torch.tensor([int(row["row"]) for row in chosen], dtype=torch.int64)
+        votes = [[int(row[column]) for column in vote_columns] for row in chosen if has_votes]
+        return FaceSet(
+            images=_rows_of(images, index),
+            labels=torch.tensor([int(row["label"]) for row in chosen], dtype=torch.int64),
+            files=tuple(row["file"] for row in chosen),
+            votes=torch.tensor(votes, dtype=torch.int64) if has_votes else None,
+        )
+
+    return FaceData(
+        name=folder.resolve().name,
+        train=split("train"),
+        test=split("test"),
+        validation=split("validation") if description["counts"].get("validation") else None,
+        classes=classes,
+        fingerprint=description["checksums"][IMAGES][:16] + description["checksums"][LABELS][:16],
+        source=description["source"],
+        licence=description["licence"],
+    )
+
+
+def _rows_of(images: Tensor, index: Tensor) -> Tensor:
+    """The images at ``index``; consecutive rows stay memory-mapped."""
+    first, last = (int(index[0]), int(index[-1])) if len(index) else (0, -1)
+    if last - first + 1 == len(index):
+        return images[first : last + 1]
+    return images[index]
+
+
+def _read_description(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(f"{path.parent} is not a prepared face set: {path.name} is missing")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}); prepare the set again") from error
+    needed = {"format", "classes", "image_shape", "counts", "checksums", "source", "licence"}
+    missing = sorted(needed - set(description)) if isinstance(description, dict) else sorted(needed)
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}; prepare the set again")
+    if description["format"] != FORMAT:
+        raise InputError(
+            f"{path} is of format {description['format']!r}, this eacbook reads format {FORMAT}"
+        )
+    return description
+
+
+def _read_rows(path: Path, description: dict) -> list[dict[str, str]]:
+    _check_file(path, description)
+    with path.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    count = sum(description["counts"].values())
+    if len(rows) != count or not rows:
+        raise InputError(f"{path} has {len(rows)} rows, {DESCRIPTION} counts {count}")
+    return rows
+
+
+def _map_images(path: Path, count: int, description: dict) -> Tensor:
+    """The images as uint8 ``[N,C,H,W]`` without reading them."""
+    _check_file(path, description)
+    try:
+        # Copy on write, so that torch may have it and the file cannot change.
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} is truncated or no .npy file ({error})") from error
+    expected = (count, *description["image_shape"])
+    if array.shape != expected or array.dtype != np.uint8:
+        raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 {expected}")
+    return torch.from_numpy(array).permute(0, 3, 1, 2)
+
+
+def _check_file(path: Path, description: dict) -> None:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; prepare the set again")
+    if path.stat().st_size > VERIFY_UP_TO_BYTES:
+        return
+    if sha256_of(path) != description["checksums"].get(path.name):
+        raise InputError(
+            f"{path} is not the file that was prepared (its checksum differs from the one in "
+            f"{DESCRIPTION}): truncated or changed; prepare the set again"
+        )

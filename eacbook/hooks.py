@@ -1,0 +1,228 @@
+"""What watches the training loop. A hook knows the training and nothing of widgets or figures.
+
+A hook of your own is a few lines::
+
+    class PrintFlipped(Hook):
+        def after_epoch(self, training):
+            print(training.epoch + 1, training.row["memorised"])
+
+    train(EAC(), network, faces, noisy, epochs=10, hooks=[PrintFlipped()])
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from eacbook.errors import InputError
+from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
+from eacbook.faces import FaceSet
+
+if TYPE_CHECKING:
+    from eacbook.train import Training
+
+
+class Hook:
+    """Called by the loop; override what you need.
+
+    During ``after_epoch`` the epoch is not yet counted: ``training.epoch`` epochs were finished
+    before it, and ``training.row`` is the row to which a hook adds its columns.
+    """
+
+    def on_start(self, training: Training) -> None:
+        """Before the first epoch."""
+
+    def after_batch(self, training: Training) -> None:
+        """After the step on one batch; its losses are ``training.losses[-1]``."""
+
+    def after_epoch(self, training: Training) -> None:
+        """After the last batch of an epoch."""
+
+    def on_end(self, training: Training) -> None:
+        """At the end, also after an interrupt or an error."""
+
+
+class History(Hook):
+    """Adds the epoch's mean losses and the test accuracy."""
+
+    def after_epoch(self, training: Training) -> None:
+        for name in training.losses[0]:
+            values = torch.stack([losses[name] for losses in training.losses])
+            training.row[name] = values.mean().item()
+        test = training.faces.test
+        logits = predict(training.network, test.images, training.recipe.size)
+        training.row["test_accuracy"] = accuracy(logits, test.labels)
+
+
+class Memorisation(Hook):
+    """Adds the shares of wrong training labels that are predicted as given and as the true class."""
+
+    def on_start(self, training: Training) -> None:
+        self.images = training.faces.train.images[training.noisy.flipped]
+
+    def after_epoch(self, training: Training) -> None:
+        memorised = recovered = None
+        if len(self.images):
+            logits = predict(training.network, self.images, training.recipe.size)
+            memorised, recovered = memorised_and_recovered(logits, training.noisy)
+        training.row.update(memorised=memorised, recovered=recovered)
+
+
+class SampleLosses(Hook):
+    """Keeps the loss of every training sample after each epoch.
+
+    ``run.kept["sample_losses"]`` is float32 ``[epochs, N]``, the cross-entropy with the given label
+    in evaluation mode and without augmentation.
+    """
+
+    def after_epoch(self, training: Training) -> None:
+        logits = predict(training.network, training.faces.train.images, training.recipe.size)
+        losses = sample_losses(logits, training.noisy.given)[None]
+        before = training.kept.get("sample_losses", losses[:0])
+        training.kept["sample_losses"] = torch.cat([before, losses])
+
+
+class EarlyStopping(Hook):
+    """Stops when the accuracy on a clean validation set has not risen for a while.
+
+    Adds ``validation_accuracy`` and leaves the network as it was at its best.
+
+    Args:
+        validation: faces with true labels, never the test set.
+        patience: epochs to wait for a rise.
+    """
+
+    def __init__(self, validation: FaceSet, patience: int = 10):
+        self.validation, self.patience = validation, patience
+
+    def after_epoch(self, training: Training) -> None:
+        logits = predict(training.network, self.validation.images, training.recipe.size)
+        reached = accuracy(logits, self.validation.labels)
+        training.row["validation_accuracy"] = reached
+        earlier = [row["validation_accuracy"] for row in training.rows]
+        if not earlier or reached > max(earlier):
+            for name, tensor in training.network.state_dict().items():
+                training.kept[f"best.{name}"] = tensor.clone()
+        elif len(earlier) - earlier.index(max(earlier)) >= self.patience:
+            training.stop = True
+
+    def on_end(self, training: Training) -> None:
+        best = {name: training.kept.pop(f"best.{name}", None) for name in training.network.state_dict()}
+        if None not in best.values():
+            training.network.load_state_dict(best)
+
+
+class Progress(Hook):
+    """A progress bar: method, epoch, loss, test accuracy and the time left.
+
+    Args:
+        label: what stands before the bar; the method's name by default.
+    """
+
+    def __init__(self, label: str | None = None):
+        self.label = label
+        self.bar = None
+
+    def on_start(self, training: Training) -> None:
+        self.bar = tqdm(
+            total=training.recipe.epochs * training.batches,
+            initial=training.epoch * training.batches,
+            desc=self.label or training.method.name,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
+            mininterval=0.5,
+        )
+        self.test = ""
+
+    def after_batch(self, training: Training) -> None:
+        # tqdm decides when to draw; only then is the loss fetched from the device.
+        if self.bar.update(1) or len(training.losses) == 1:
+            self._show(training)
+
+    def after_epoch(self, training: Training) -> None:
+        self.test = f", test {training.row['test_accuracy']:.1%}"
+        self._show(training)
+
+    def on_end(self, training: Training) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def _show(self, training: Training) -> None:
+        loss = training.losses[-1]["loss"].item()
+        epoch = f"epoch {training.epoch + 1}/{training.recipe.epochs}"
+        self.bar.set_postfix_str(f"{epoch}, loss {loss:.3f}{self.test}", refresh=False)
+
+
+class Checkpoint(Hook):
+    """Saves the whole state after every epoch and goes on from it at the next start.
+
+    One safetensors file, replaced in one go; no pickle. A run that was killed and is started again
+    with the same settings ends as if it had never been killed (on the CPU to the last bit).
+
+    Args:
+        path: of the file.
+
+    Raises:
+        InputError: the file is broken, or was written under other settings.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def on_start(self, training: Training) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            self._load(training)
+
+    def after_epoch(self, training: Training) -> None:
+        optimizer = training.optimizer.state_dict()
+        tensors = {f"network.{name}": t for name, t in training.network.state_dict().items()}
+        tensors |= {f"kept.{name}": t for name, t in training.kept.items()}
+        for index, state in optimizer["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
+        facts = {
+            "settings": training.settings,
+            "epoch": training.epoch + 1,
+            "rows": [*training.rows, training.row],
+            "param_groups": optimizer["param_groups"],
+            "scheduler": training.scheduler.state_dict(),
+            "stop": training.stop,
+        }
+        partial = self.path.with_name(self.path.name + ".partial")
+        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        save_file(tensors, partial, {"facts": json.dumps(facts)})
+        partial.replace(self.path)
+
+    def _load(self, training: Training) -> None:
+        try:
+            with safe_open(self.path, framework="pt", device=str(training.device)) as file:
+                facts = json.loads(file.metadata()["facts"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the checkpoint {self.path} is broken ({error}); remove it to train from the start"
+            ) from error
+        if facts["settings"] != json.loads(json.dumps(training.settings)):
+            raise InputError(
+                f"the checkpoint {self.path} was written under other settings; remove it or choose "
+                "another folder"
+            )
+
+        def part(name: str) -> dict[str, torch.Tensor]:
+            prefix = name + "."
+            return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in part("optimizer").items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+        training.network.load_state_dict(part("network"))
+        training.optimizer.load_state_dict({"state": state, "param_groups": facts["param_groups"]})
+        training.scheduler.load_state_dict(facts["scheduler"])
+        training.kept.update(part("kept"))
+        training.epoch, training.rows, training.stop = facts["epoch"], facts["rows"], facts["stop"]

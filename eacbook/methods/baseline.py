@@ -1,0 +1,28 @@
+"""Plain cross-entropy on the given labels: what every other method is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eacbook.augment import Batch, RandomErasing
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """loss = CE(logits, given labels), on EAC's first view with random flips.
+
+    Attributes:
+        erasing: erase random rectangles, as EAC does.
+    """
+
+    name: ClassVar[str] = "baseline"
+    erasing: bool = True
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        view = batch.flip_half(batch.original(RandomErasing() if self.erasing else None))
+        logits, _ = network(view)
+        return {"loss": functional.cross_entropy(logits, batch.labels)}

@@ -1,0 +1,366 @@
+"""Label noise: transition matrices, corrupted labels, and the noisy-label files that papers share.
+
+A transition matrix T holds T[i, j] = P(given label j | true label i); its rows sum to one. Symmetric
+noise of rate r keeps a label with 1 - r and sends it to each of the other K - 1 classes with
+r / (K - 1) (van Rooyen et al., NeurIPS 2015); pair noise sends it to one similar class (Han et al.,
+Co-teaching, NeurIPS 2018); annotator noise is what single people really answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from eacbook.errors import InputError
+from eacbook.faces import CLASSES
+
+KINDS = ("symmetric", "pair", "matrix", "annotator")
+
+LIKELIEST_CONFUSION = {
+    "surprise": "fear",
+    "fear": "surprise",
+    "disgust": "sadness",
+    "happiness": "neutral",
+    "sadness": "neutral",
+    "anger": "disgust",
+    "neutral": "sadness",
+    "contempt": "neutral",
+}
+"""The class that each expression is most easily taken for; the table behind pair noise."""
+
+
+@dataclass(frozen=True)
+class NoisyLabels:
+    """Labels as they are given to the network, beside the truth.
+
+    Attributes:
+        given: int64 ``[N]``, what the network is trained on.
+        true: int64 ``[N]``.
+        asked: float64 ``[K,K]``, the transition matrix asked for.
+        settings: what made them (kind, rate, seed, ...), as plain values.
+    """
+
+    given: Tensor
+    true: Tensor
+    asked: Tensor
+    settings: dict
+
+    @property
+    def flipped(self) -> Tensor:
+        """bool ``[N]``: which labels are wrong."""
+        return self.given != self.true
+
+    @property
+    def rate(self) -> float:
+        """Share of wrong labels that was really drawn."""
+        return self.flipped.double().mean().item()
+
+    @property
+    def counts(self) -> Tensor:
+        """int64 ``[K,K]``: how many faces of true class i were given label j."""
+        num_classes = len(self.asked)
+        pairs = self.true * num_classes + self.given
+        return pairs.bincount(minlength=num_classes**2).view(num_classes, num_classes)
+
+    @property
+    def drawn(self) -> Tensor:
+        """float64 ``[K,K]``: the transition matrix that was really drawn; a class without a face
+        keeps the row asked for."""
+        counts = self.counts.double()
+        totals = counts.sum(1, keepdim=True)
+        return torch.where(totals > 0, counts / totals.clamp(min=1), self.asked)
+
+
+def symmetric_matrix(rate: float, num_classes: int) -> Tensor:
+    """``[K,K]``: 1 - rate on the diagonal, rate / (K - 1) elsewhere."""
+    _check_rate(rate)
+    matrix = torch.full((num_classes, num_classes), rate / (num_classes - 1), dtype=torch.float64)
+    return matrix.fill_diagonal_(1 - rate)
+
+
+def pair_matrix(
+    rate: float, num_classes: int, confusion: Mapping[int, int] | None = None
+) -> Tensor:
+    """``[K,K]``: 1 - rate on the diagonal, rate at each class's likeliest confusion.
+
+    Args:
+        rate: 0 to 1.
+        num_classes: 7 or 8 for the expressions, or any number with a ``confusion`` of its own.
+        confusion: class to class, every class once as a key; :data:`LIKELIEST_CONFUSION` by default.
+    """
+    _check_rate(rate)
+    if confusion is None:
+        if num_classes not in (7, 8):
+            raise InputError(
+                f"pair noise knows the likeliest confusions of 7 or 8 expressions, not of "
+                f"{num_classes} classes; give a table as confusion={{0: 1, ...}}"
+            )
+        names = CLASSES[:num_classes]
+        confusion = {i: CLASSES.index(LIKELIEST_CONFUSION[name]) for i, name in enumerate(names)}
+    everyone = set(range(num_classes))
+    if set(confusion) != everyone or not set(confusion.values()) <= everyone:
+        raise InputError(f"confusion must name a class for each of 0 to {num_classes - 1}")
+    if any(source == target for source, target in confusion.items()):
+        raise InputError("confusion sends a class to itself, which is no noise")
+    matrix = torch.eye(num_classes, dtype=torch.float64) * (1 - rate)
+    for source, target in confusion.items():
+        matrix[source, target] = rate
+    return matrix
+
+
+def inject_noise(
+    labels: Tensor,
+    rate: float | None,
+    num_classes: int,
+    kind: str = "symmetric",
+    seed: int = 0,
+    *,
+    exact: bool = True,
+    confusion: Mapping[int, int] | None = None,
+    matrix: Tensor | None = None,
+    votes: Tensor | None = None,
+) -> NoisyLabels:
+    """Make some labels wrong.
+
+    Args:
+        labels: int64 ``[N]``, the true classes.
+        rate: share of wrong labels, 0 to 1; None for ``"matrix"`` and ``"annotator"``, where the
+            matrix or the people decide.
+        num_classes: K.
+        kind: ``"symmetric"``, ``"pair"``, ``"matrix"`` or ``"annotator"``.
+        seed: every (kind, rate, seed) draws its own noise, so that the sets of wrong labels of two
+            rates are not nested, as in the papers' files.
+        exact: draw exactly round(rate x N) wrong labels (for a matrix: the nearest whole numbers in
+            every row); False draws every label independently, as the papers did.
+        confusion: for ``"pair"``, see :func:`pair_matrix`.
+        matrix: for ``"matrix"``, float ``[K,K]`` with rows that sum to one.
+        votes: for ``"annotator"``, int ``[N,K]`` annotators' votes; the given label is one vote,
+            drawn. Faces without a vote for any of the K classes keep their label.
+
+    Raises:
+        InputError: an argument is out of range or missing for this kind.
+    """
+    labels = _check_labels(labels, num_classes)
+    if rate is not None:
+        _check_rate(rate)
+    generator = torch.Generator().manual_seed(_stream(kind, rate, seed))
+    settings = {"kind": kind, "rate": rate, "seed": seed, "exact": exact}
+    if kind in ("symmetric", "pair"):
+        if rate is None:
+            raise InputError(f"{kind} noise needs a rate between 0 and 1")
+        asked = (
+            symmetric_matrix(rate, num_classes)
+            if kind == "symmetric"
+            else pair_matrix(rate, num_classes, confusion)
+        )
+        count = round(rate * len(labels))
+        given = (
+            _exact_count(labels, asked, count, generator)
+            if exact
+            else _independent(labels, asked, generator)
+        )
+        if confusion is not None:
+            settings["matrix"] = asked.tolist()
+    elif kind == "matrix":
+        _no_rate(rate, kind)
+        asked = _check_matrix(matrix, num_classes)
+        draw = _exact_rows if exact else _independent
+        given = draw(labels, asked, generator)
+        settings["matrix"] = asked.tolist()
+    elif kind == "annotator":
+        _no_rate(rate, kind)
+        ballots = _check_votes(votes, labels, num_classes)
+        given = torch.multinomial(ballots, 1, generator=generator).squeeze(1)
+        # The matrix asked for is what the votes say on average over the faces of each class.
+        shares = ballots / ballots.sum(1, keepdim=True)
+        asked = torch.eye(num_classes, dtype=torch.float64)
+        for label in labels.unique():
+            asked[label] = shares[labels == label].mean(0)
+    else:
+        raise InputError(f"unknown kind of noise {kind!r}: expected one of {', '.join(KINDS)}")
+    return NoisyLabels(given, labels, asked, settings)
+
+
+def noise_from_file(
+    path: str | Path, files: Sequence[str], labels: Tensor, num_classes: int
+) -> NoisyLabels:
+    """The labels of a noisy-label file, matched to a face set by file name.
+
+    Args:
+        path: read by :func:`read_label_file`.
+        files: N names of the face set's images.
+        labels: int64 ``[N]``, the true classes.
+        num_classes: K.
+
+    Raises:
+        InputError: a label without an image, an image without a label, or a label out of range.
+    """
+    labels = _check_labels(labels, num_classes)
+    table = read_label_file(path)
+    without_label = [name for name in files if name not in table]
+    without_image = sorted(set(table) - set(files))
+    if without_label:
+        raise InputError(f"{path}: no label for {_some(without_label)}")
+    if without_image:
+        raise InputError(f"{path}: labels for {_some(without_image)}, which the face set lacks")
+    for name, label in table.items():
+        if label >= num_classes:
+            raise InputError(f"{path}: {name} has label {label + 1} of {num_classes} classes")
+    given = torch.tensor([table[name] for name in files], dtype=torch.int64)
+    settings = {"kind": "file", "file": Path(path).name}
+    noisy = NoisyLabels(given, labels, torch.eye(num_classes, dtype=torch.float64), settings)
+    return NoisyLabels(given, labels, noisy.drawn, settings)
+
+
+def read_label_file(path: str | Path) -> dict[str, int]:
+    """Read ``train_00001.jpg 5`` lines (labels from 1) into ``{file name: label from 0}``.
+
+    Raises:
+        InputError: names the line that is not of this form, or a file named twice.
+    """
+    table: dict[str, int] = {}
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file: {error.reason}") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().rpartition(" ")
+        name = name.strip()
+        if not name or not label.isascii() or not label.isdigit() or int(label) < 1:
+            raise InputError(
+                f"{path}, line {number}: found {line.strip()!r}, expected a file name and a label "
+                f"from 1, such as 'train_00001.jpg 5'"
+            )
+        if name in table:
+            raise InputError(f"{path}, line {number}: {name} stands here for the second time")
+        table[name] = int(label) - 1
+    if not table:
+        raise InputError(f"{path} holds no label")
+    return table
+
+
+def write_label_file(path: str | Path, files: Sequence[str], labels: Tensor) -> None:
+    """Write labels in the form that :func:`read_label_file` reads.
+
+    Args:
+        path: replaced when everything is written.
+        files: N different names without line breaks.
+        labels: int64 ``[N]``, from 0.
+    """
+    if len(files) != len(labels):
+        raise InputError(f"{len(files)} file names and {len(labels)} labels: expected as many")
+    if len(set(files)) != len(files):
+        raise InputError("a file name stands twice in files")
+    for name in files:
+        if name != name.strip() or not name or len(name.splitlines()) > 1:
+            raise InputError(f"{name!r} cannot be written as a file name of a label file")
+    if len(labels) and labels.min() < 0:
+        raise InputError(f"labels to be written count from 0, got {labels.min().item()}")
+    lines = [f"{name} {label + 1}\n" for name, label in zip(files, labels.tolist(), strict=True)]
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(path)
+
+
+def _independent(labels: Tensor, asked: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.multinomial(asked[labels], 1, generator=generator).squeeze(1)
+
+
+def _exact_count(labels: Tensor, asked: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Exactly ``count`` wrong labels, drawn among all; where they go follows the matrix."""
+    given = labels.clone()
+    wrong = torch.randperm(len(labels), generator=generator)[:count]
+    if count:
+        elsewhere = asked.clone().fill_diagonal_(0)
+        given[wrong] = _independent(labels[wrong], elsewhere, generator)
+    return given
+
+
+def _exact_rows(labels: Tensor, asked: Tensor, generator: torch.Generator) -> Tensor:
+    """For every class, the whole numbers nearest to its row (largest remainders first)."""
+    given = labels.clone()
+    for label in labels.unique():
+        faces = (labels == label).nonzero().squeeze(1)
+        shares = asked[label] * len(faces)
+        counts = shares.floor().long()
+        missing = len(faces) - int(counts.sum())
+        counts[(shares - counts).argsort(descending=True, stable=True)[:missing]] += 1
+        targets = torch.arange(len(asked)).repeat_interleave(counts)
+        given[faces[torch.randperm(len(faces), generator=generator)]] = targets
+    return given
+
+
+def _stream(kind: str, rate: float | None, seed: int) -> int:
+    """A generator seed of its own for every (kind, rate, seed)."""
+    basis_points = 10_001 if rate is None else round(rate * 10_000)
+    return (seed * len(KINDS) + (KINDS.index(kind) if kind in KINDS else 0)) * 10_002 + basis_points
+
+
+def _check_rate(rate: float) -> None:
+    if not 0 <= rate <= 1:
+        raise InputError(f"rate must lie between 0 and 1, got {rate}")
+
+
+def _no_rate(rate: float | None, kind: str) -> None:
+    if rate is not None:
+        raise InputError(f"{kind} noise has no rate of its own: give rate=None, got {rate}")
+
+
+def _check_labels(labels: Tensor, num_classes: int) -> Tensor:
+    labels = torch.as_tensor(labels)
+    if labels.ndim != 1 or not len(labels) or labels.is_floating_point():
+        raise InputError(
+            f"labels must be whole numbers [N] with N > 0, got {labels.dtype} {list(labels.shape)}"
+        )
+    if num_classes < 2:
+        raise InputError(f"num_classes must be at least 2, got {num_classes}")
+    labels = labels.long().cpu()
+    low, high = labels.min().item(), labels.max().item()
+    if low < 0 or high >= num_classes:
+        raise InputError(f"labels must lie in 0 to {num_classes - 1}, got {low} to {high}")
+    return labels
+
+
+def _check_matrix(matrix: Tensor | None, num_classes: int) -> Tensor:
+    if matrix is None:
+        raise InputError("noise of kind 'matrix' needs matrix=, a [K,K] table")
+    matrix = torch.as_tensor(matrix, dtype=torch.float64)
+    if matrix.shape != (num_classes, num_classes):
+        raise InputError(
+            f"matrix must be {num_classes} x {num_classes}, got {' x '.join(map(str, matrix.shape))}"
+        )
+    if not torch.isfinite(matrix).all() or (matrix < 0).any():
+        raise InputError("matrix must hold probabilities: finite numbers, none below 0")
+    sums = matrix.sum(1)
+    worst = int((sums - 1).abs().argmax())
+    if abs(sums[worst].item() - 1) > 1e-3:
+        raise InputError(f"row {worst} of the matrix sums to {sums[worst]:.6g}, expected 1")
+    return matrix / sums[:, None]
+
+
+def _check_votes(votes: Tensor | None, labels: Tensor, num_classes: int) -> Tensor:
+    if votes is None:
+        raise InputError(
+            "annotator noise needs a data set with annotators' votes (such as FERPlus)"
+        )
+    votes = torch.as_tensor(votes, dtype=torch.float64)
+    if votes.shape != (len(labels), num_classes):
+        raise InputError(
+            f"votes must be [N,K] = [{len(labels)},{num_classes}], got {list(votes.shape)}"
+        )
+    if not torch.isfinite(votes).all() or (votes < 0).any():
+        raise InputError("votes must be counts: finite numbers, none below 0")
+    own = torch.nn.functional.one_hot(labels, num_classes).double()
+    return torch.where(votes.sum(1, keepdim=True) > 0, votes, own)
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest

@@ -1,0 +1,113 @@
+"""The demo's report: one HTML file that opens offline, pictures and scripts inside."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from plotly.offline import get_plotlyjs
+
+from eacbook import figures, palette
+from eacbook.attention import attention_maps, flip_consistency
+from eacbook.evaluate import predict, sample_losses
+from eacbook.faces import FaceData
+from eacbook.pictures import attention_sheet, face_sheet, png
+from eacbook.runs import summary_table
+from eacbook.train import Run
+
+STYLE = f"""
+:root {{ color-scheme: light }}
+body {{ font: 17px/1.55 "Open Sans", "Segoe UI", sans-serif; color: {palette.INK};
+       background: {palette.PAPER}; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }}
+h1, h2 {{ line-height: 1.2 }} h2 {{ margin-top: 2.6rem }} img {{ max-width: 100% }}
+table {{ border-collapse: collapse }} td, th {{ padding: .35rem .9rem; text-align: right }}
+th {{ border-bottom: 2px solid {palette.INK} }} td:first-child, th:first-child {{ text-align: left }}
+"""
+
+
+def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> None:
+    """Write the report of runs that were trained on the same noisy labels.
+
+    Args:
+        path: of the HTML file; replaced when the new one is whole.
+        faces: the data they were trained on.
+        runs: method name to run.
+    """
+    noisy = next(iter(runs.values())).noisy
+    flipped = noisy.flipped
+    losses = {
+        name: sample_losses(predict(run.network, faces.train.images), noisy.given)
+        for name, run in runs.items()
+    }
+    shown = torch.arange(min(24, len(faces.train)))
+    sheet = face_sheet(
+        faces.train.images[shown], noisy.given[shown], noisy.true[shown], faces.classes
+    )
+    attention, sentence = _attention(faces, runs)
+    sections = [
+        ("The figures", summary_table(runs).to_html(border=0), "Test accuracy is the mean of the last five epochs; "
+         "memorised and recovered are the shares of the wrong training labels that the trained "
+         "network predicts as given, and as the true class."),
+        ("What the networks were given", _image(sheet), f"{int(flipped.sum()):,} of "
+         f"{len(flipped):,} training labels ({noisy.rate:.1%}) are wrong; framed faces carry a wrong "
+         "label, and the line below it says what they really show."),
+        ("Which label became which", _figure(figures.transition_matrix(
+            noisy.drawn, faces.classes, "The transition matrix that was drawn, in %")),
+         "Each row is a true class and says which labels its faces were given."),
+        ("First learnt, then memorised", _figure(figures.training_curves(runs)),
+         "Both see the same faces in the same order; only the baseline goes on to learn the wrong "
+         "labels by heart, and its accuracy on new faces suffers for it."),
+        ("What the losses tell", _figure(figures.loss_histograms(losses, flipped)),
+         "A wrong label that was memorised hides among the right ones with a small loss; one that "
+         "was not stands apart with a large loss."),
+        ("Where they look", attention, sentence),
+    ]  # fmt: skip
+    body = "\n".join(
+        f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(text)}</p>\n{content}"
+        for title, content, text in sections
+    )
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>eacbook demo</title>'
+        f"<style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body>\n"
+        f"<h1>Wrong labels, memorised and not</h1>\n{body}\n</body></html>\n"
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
+
+
+def _attention(faces: FaceData, runs: Mapping[str, Run]) -> tuple[str, str]:
+    """The sheet of maps on one test face of each class, and what it shows in numbers."""
+    labels = faces.test.labels
+    rows = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
+    images, chosen = faces.test.images[rows], labels[rows]
+    own = torch.arange(len(rows))
+    maps, distances = {}, []
+    for name, run in runs.items():
+        _, of_face, of_mirror = attention_maps(run.network, images)
+        maps[name] = of_face[own, chosen], of_mirror[own, chosen]
+        _, every, every_mirror = attention_maps(run.network, faces.test.images)
+        # Relative to the size of the maps, which differs from network to network.
+        distances.append((name, (flip_consistency(every, every_mirror) / every.var()).item()))
+    captions = [faces.classes[label] for label in chosen.tolist()]
+    numbers = " and ".join(f"{distance:.2f} for {name}" for name, distance in distances)
+    sentence = (
+        "The class activation map of the true class, on test faces and on their mirror images. A "
+        "network that looks at the same places in both has mirrored maps. Over all test faces and "
+        f"classes the mean squared difference, divided by the variance of the maps, is {numbers}."
+    )
+    return _image(attention_sheet(images, maps, captions)), sentence
+
+
+def _image(picture) -> str:
+    data = base64.b64encode(png(picture)).decode()
+    return f'<img alt="" src="data:image/png;base64,{data}">'
+
+
+def _figure(figure) -> str:
+    return figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})

@@ -1,0 +1,350 @@
+"""One visible training loop: read it top to bottom.
+
+Every random stream (order of the batches, camera noise, erasing of each view, flips, dropout) has a
+generator of its own, made afresh for every epoch from (seed, stream, epoch). So two methods see the
+same stream, whichever parts of it they use, and a run that was killed goes on just as it would have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from eacbook.augment import Batch
+from eacbook.errors import InputError, NonFiniteLossError
+from eacbook.faces import FaceData
+from eacbook.hooks import Checkpoint, History, Hook, Memorisation
+from eacbook.methods import Method, describe_method
+from eacbook.noise import NoisyLabels
+
+SCHEDULES = ("exponential", "one-cycle")
+VERSION = 1
+"""Counted up when the same settings give other results; stored runs of before are not found."""
+
+LAST_EPOCHS = 5
+"""The published figure is the mean test accuracy over these last epochs, never the best one."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long, how fast and in which steps a network is trained, always with Adam.
+
+    The defaults are for ``tiny`` on drawn faces; :data:`RECIPES` holds the published ones too.
+
+    Attributes:
+        epochs: at least 1.
+        batch_size: images per step.
+        learning_rate: the first one (exponential), or the peak (one-cycle).
+        weight_decay: L2 penalty.
+        schedule: ``"one-cycle"`` warms up and then anneals to nearly zero at the last batch (Smith
+            and Topin, 2019); ``"exponential"`` multiplies the learning rate by ``decay`` after each
+            epoch, as in the paper.
+        decay: for the exponential schedule.
+        size: pixels at which the network works; None keeps the stored size.
+        seed: of the order of the batches and of the augmentation.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 6e-3
+    weight_decay: float = 1e-4
+    schedule: str = "one-cycle"
+    decay: float = 0.95
+    size: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        sizes = {"epochs": self.epochs, "batch_size": self.batch_size, "size": self.size or 1}
+        for name, value in sizes.items():
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        if self.seed < 0:
+            raise InputError(f"seed must be 0 or more, got {self.seed}")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay must be 0 or more, got {self.weight_decay}")
+        if not 0 < self.decay <= 1:
+            raise InputError(f"decay must lie in (0, 1], got {self.decay}")
+        if self.schedule not in SCHEDULES:
+            raise InputError(
+                f"unknown schedule {self.schedule!r}: expected one of {', '.join(SCHEDULES)}"
+            )
+
+
+RECIPES = {
+    "tiny": Recipe(),
+    "resnet18": Recipe(60, 32, 2e-4, 1e-4, "exponential", 0.9, 224),
+    "resnet50": Recipe(60, 32, 1e-4, 1e-4, "exponential", 0.9, 224),
+}
+"""A recipe for each network: ours for ``tiny``, EAC's published ones for the ResNets."""
+
+
+@dataclass
+class Training:
+    """A training as its hooks see it.
+
+    Attributes:
+        network, method, faces, noisy, recipe, optimizer, scheduler: what is trained, on what, how.
+        settings: all that decides the outcome, as plain values; see :func:`describe_training`.
+        device: where it is trained.
+        batches: number of batches in an epoch.
+        epoch: number of finished epochs.
+        losses: the loss and its parts after every batch of this epoch, scalars on the device.
+        row: what is known of this epoch; hooks add columns after the epoch.
+        rows: the rows of all finished epochs.
+        kept: tensors that hooks keep over the epochs; checkpointed, and handed on with the run.
+        stop: a hook sets it to True to end the training after this epoch.
+    """
+
+    network: nn.Module
+    method: Method
+    faces: FaceData
+    noisy: NoisyLabels
+    recipe: Recipe
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    settings: dict
+    device: torch.device
+    batches: int
+    epoch: int = 0
+    losses: list[dict[str, Tensor]] = field(default_factory=list)
+    row: dict[str, float] = field(default_factory=dict)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    stop: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or interrupted training.
+
+    Attributes:
+        network: the trained network.
+        rows: one dictionary per epoch: epoch, learning_rate, loss and its parts, test_accuracy,
+            memorised, recovered, seconds (of training, without evaluation), and what hooks added.
+        noisy: the training labels.
+        settings: what produced the run; see :func:`describe_training`.
+        finished: False if it was interrupted before its last epoch.
+        stored: True if it was read from disk and not trained now.
+        kept: tensors that hooks kept.
+    """
+
+    network: nn.Module
+    rows: list[dict[str, float]]
+    noisy: NoisyLabels
+    settings: dict
+    finished: bool = True
+    stored: bool = False
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def history(self):
+        """The rows as a pandas DataFrame, indexed by epoch (from 1)."""
+        import pandas  # slow to import, and only readers of tables need it
+
+        return pandas.DataFrame(self.rows).set_index("epoch")
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """The figures of the run; accuracies and shares lie between 0 and 1.
+
+        ``test_accuracy`` is the mean over the last five epochs; ``test_accuracy_last`` and
+        ``test_accuracy_best`` (reached in ``best_epoch``) stand beside it.
+        """
+        accuracies = [row["test_accuracy"] for row in self.rows]
+        last = accuracies[-LAST_EPOCHS:]
+        return {
+            "test_accuracy": sum(last) / len(last),
+            "test_accuracy_last": accuracies[-1],
+            "test_accuracy_best": max(accuracies),
+            "best_epoch": accuracies.index(max(accuracies)) + 1,
+            "memorised": self.rows[-1]["memorised"],
+            "recovered": self.rows[-1]["recovered"],
+            "epochs": len(self.rows),
+            "seconds": sum(row["seconds"] for row in self.rows),
+        }
+
+
+def train(
+    method: Method,
+    network: nn.Module,
+    faces: FaceData,
+    noisy: NoisyLabels,
+    *,
+    device: str | torch.device | None = None,
+    hooks: Sequence[Hook] = (),
+    **recipe,
+) -> Run:
+    """Train a copy of ``network``; the one that is given keeps its weights.
+
+    Args:
+        method: e.g. ``EAC(weight=5.0)``.
+        network: gives ``(logits, maps)``, as from :func:`eacbook.build_network`.
+        faces: training and test faces.
+        noisy: labels of the training faces, as from :func:`eacbook.inject_noise`.
+        device: None takes CUDA or MPS where there is one, else the CPU.
+        hooks: called at the start, after each batch, after each epoch and at the end, in this order
+            behind the built-in history and memorisation; a checkpoint comes last, so that it holds
+            what the others found. See :mod:`eacbook.hooks`.
+        **recipe: the fields of :class:`Recipe`: epochs, learning_rate, seed, ...
+
+    Returns:
+        The run. Interrupting it (Ctrl-C, the kernel's stop button) returns the run as it was after
+        the last whole epoch.
+
+    Raises:
+        InputError: an argument is out of range or does not fit the faces.
+        NonFiniteLossError: the loss became infinite or not a number.
+    """
+    recipe = Recipe(**recipe)
+    settings = describe_training(method, network, faces, noisy, recipe)
+    device = torch.device(device or best_device())
+    network = copy.deepcopy(network).to(device)
+    optimizer = torch.optim.Adam(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    batches = math.ceil(len(faces.train) / recipe.batch_size)
+    scheduler = _build_scheduler(optimizer, recipe, batches)
+    training = Training(
+        network, method, faces, noisy, recipe, optimizer, scheduler, settings, device, batches
+    )
+    hooks = [History(), Memorisation(), *sorted(hooks, key=lambda h: isinstance(h, Checkpoint))]
+
+    with contextlib.ExitStack() as endings:
+        for hook in hooks:
+            endings.callback(hook.on_end, training)
+            hook.on_start(training)
+        whole_epoch = copy.deepcopy(network.state_dict())
+        try:
+            while training.epoch < recipe.epochs and not training.stop:
+                _train_one_epoch(training, hooks)
+                for hook in hooks:
+                    hook.after_epoch(training)
+                training.rows.append(training.row)
+                training.epoch += 1
+                whole_epoch = copy.deepcopy(network.state_dict())
+        except KeyboardInterrupt:
+            if not training.rows:
+                raise
+            network.load_state_dict(whole_epoch)
+
+    finished = training.stop or training.epoch == recipe.epochs
+    return Run(network.eval(), training.rows, noisy, settings, finished, kept=training.kept)
+
+
+def _build_scheduler(
+    optimizer: torch.optim.Optimizer, recipe: Recipe, batches: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """A scheduler that is stepped after every batch."""
+    if recipe.schedule == "one-cycle":
+        steps = recipe.epochs * batches
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps)
+    return torch.optim.lr_scheduler.StepLR(optimizer, step_size=batches, gamma=recipe.decay)
+
+
+def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
+    started = time.perf_counter()
+    network, optimizer, scheduler = training.network, training.optimizer, training.scheduler
+    training.row = {"epoch": training.epoch + 1, "learning_rate": scheduler.get_last_lr()[0]}
+    training.losses = []
+    network.train()
+    # Layers with randomness of their own (dropout) draw from torch's global generator.
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(training.recipe.seed, "layers", training.epoch))
+        for batch in _batches(training):
+            losses = training.method.loss(network, batch)
+            optimizer.zero_grad()
+            losses["loss"].backward()
+            optimizer.step()
+            scheduler.step()
+            training.losses.append({name: loss.detach() for name, loss in losses.items()})
+            for hook in hooks:
+                hook.after_batch(training)
+    _check_finite(training)
+    training.row["seconds"] = time.perf_counter() - started
+
+
+def _batches(training: Training) -> Iterator[Batch]:
+    """Every training face once, in an order drawn for this epoch."""
+    faces, given, device = training.faces.train, training.noisy.given, training.device
+    recipe = training.recipe
+
+    def generator(stream: str, on: torch.device | str = device) -> torch.Generator:
+        return torch.Generator(on).manual_seed(stream_seed(recipe.seed, stream, training.epoch))
+
+    order = torch.randperm(len(faces), generator=generator("order", "cpu"))
+    streams = {name: generator(name) for name in Batch.STREAMS}
+    for index in order.split(recipe.batch_size):
+        images = faces.images[index].to(device)
+        yield Batch(images, given[index].to(device), index, streams, recipe.size)
+
+
+def _check_finite(training: Training) -> None:
+    """Once an epoch, so that nothing waits for the device inside it."""
+    losses = torch.stack([losses["loss"] for losses in training.losses])
+    broken = (~losses.isfinite()).nonzero()
+    if len(broken):
+        batch = int(broken[0])
+        parts = ", ".join(
+            f"{name} {loss.item():.4g}" for name, loss in training.losses[batch].items()
+        )
+        raise NonFiniteLossError(
+            f"{training.method.name}: the loss is not finite in epoch {training.epoch + 1}, batch "
+            f"{batch + 1} of {training.batches} ({parts}). Try a smaller learning rate (now "
+            f"{training.row['learning_rate']:.3g}) or, for EAC, a smaller weight."
+        )
+
+
+def describe_training(
+    method: Method, network: nn.Module, faces: FaceData, noisy: NoisyLabels, recipe: Recipe
+) -> dict:
+    """Describe, as plain values, all that decides the outcome of a training.
+
+    Two trainings with equal descriptions give the same run (on one kind of device); the initial
+    weights and the given labels enter by a digest.
+
+    Raises:
+        InputError: the labels do not fit the faces.
+    """
+    if len(noisy.given) != len(faces.train):
+        raise InputError(f"{len(noisy.given)} noisy labels for {len(faces.train)} training faces")
+    highest = int(noisy.given.max())
+    if highest >= faces.num_classes:
+        raise InputError(f"a noisy label is {highest}, with {faces.num_classes} classes")
+    weights = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    given = hashlib.sha256(noisy.given.numpy().tobytes())
+    return {
+        "data": {"name": faces.name, "fingerprint": faces.fingerprint, "train": len(faces.train)},
+        "noise": {**noisy.settings, "given": given.hexdigest()[:16]},
+        "method": describe_method(method),
+        "network": {"name": network.name, "initial": weights.hexdigest()[:16]},
+        "recipe": asdict(recipe),
+        "version": VERSION,
+    }
+
+
+def best_device() -> str:
+    """``"cuda"``, ``"mps"`` or ``"cpu"``, whichever comes first and is there."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def stream_seed(seed: int, stream: str, epoch: int) -> int:
+    """A seed for one random stream in one epoch, unrelated to every other."""
+    digest = hashlib.sha256(f"{seed}/{stream}/{epoch}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")

@@ -1,0 +1,71 @@
+"""Small faces and networks that every test may use; nothing here is downloaded or slow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from eacbook.faces import FaceData, FaceSet
+from eacbook.networks import ClassActivationNetwork, build_network
+
+torch.set_num_threads(1)
+
+PIXELS = 16
+
+
+def striped_faces(train=96, test=48, validation=48, num_classes=3):
+    """Grey pictures whose bright stripe tells the class: learnt in a few steps by any network."""
+
+    def split(name, count, seed):
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(count) % num_classes
+        images = torch.randint(0, 60, (count, 1, PIXELS, PIXELS), generator=generator)
+        height = PIXELS // num_classes
+        rows = torch.arange(PIXELS) // height
+        images[(rows[None] == labels[:, None])[:, None]] += 150
+        files = tuple(f"{name}_{row}.png" for row in range(count))
+        return FaceSet(images.to(torch.uint8), labels, files)
+
+    return FaceData(
+        name="stripes",
+        train=split("train", train, 1),
+        test=split("test", test, 2),
+        validation=split("validation", validation, 3),
+        classes=tuple(f"class {number}" for number in range(num_classes)),
+        fingerprint=f"stripes-{train}-{test}-{validation}-{num_classes}",
+        source="drawn by the tests",
+        licence="MIT",
+    )
+
+
+def small_network(num_classes=3, dropout=0.2, seed=0):
+    """The tiny backbone with dropout, so that the layers' own randomness is tested too."""
+    tiny = build_network("tiny", num_classes, seed=seed)
+    backbone = nn.Sequential(tiny.backbone, nn.Dropout(dropout))
+    network = ClassActivationNetwork(backbone, 64, num_classes, "small")
+    network.fc.load_state_dict(tiny.fc.state_dict())
+    return network
+
+
+@pytest.fixture(scope="session")
+def faces():
+    return striped_faces()
+
+
+@pytest.fixture
+def network():
+    return small_network()
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def same_weights(one, other):
+    """Whether two networks hold the same numbers to the last bit, and their buffers too."""
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )

@@ -1,0 +1,303 @@
+"""The views of a batch: distributed as torchvision's, and the same stream for every method."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eacbook.augment import MEAN, STD, Batch, RandomErasing, camera_noise, mirror, normalise
+from eacbook.methods import EAC, Baseline
+
+DRAWS = 20_000
+PAPER = {"scale": (0.02, 0.25), "ratio": (0.3, 3.3)}
+
+
+def random_images(count=8, channels=1, height=16, width=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, channels, height, width)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+def generators(seed=0):
+    return {
+        name: torch.Generator().manual_seed(10 * seed + number)
+        for number, name in enumerate(Batch.STREAMS)
+    }
+
+
+def batch(seed=0, images=None, size=None):
+    images = random_images() if images is None else images
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    return Batch(images, labels, torch.arange(len(images)), generators(seed), size)
+
+
+# ------------------------------------------------------------------------------ random erasing
+
+
+def kolmogorov_smirnov(one, other):
+    """Largest distance between two empirical distributions."""
+    values = np.concatenate([one, other])
+    ranks = [np.searchsorted(np.sort(a), values, side="right") / len(a) for a in (one, other)]
+    return np.abs(ranks[0] - ranks[1]).max()
+
+
+def torchvisions_rectangles(image, count):
+    """Top, left, height and width of every rectangle that torchvision finds room for."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        draws = [
+            torchvision.transforms.RandomErasing.get_params(image, **PAPER, value=[0.0])[:4]
+            for _ in range(count)
+        ]
+    return np.array([draw for draw in draws if draw[2:] != image.shape[1:]], dtype=float)
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (20, 61)])
+def test_rectangles_are_distributed_as_torchvisions(height, width):
+    theirs = torchvisions_rectangles(torch.ones(1, height, width), DRAWS)
+    generator = torch.Generator().manual_seed(1)
+    drawn = RandomErasing(1.0, **PAPER).rectangles(DRAWS, height, width, generator).numpy()
+    ours = drawn[drawn[:, 2] > 0].astype(float)
+    assert abs(len(ours) - len(theirs)) < 0.01 * DRAWS
+
+    quantities = {
+        "top": lambda r: r[:, 0],
+        "left": lambda r: r[:, 1],
+        "height": lambda r: r[:, 2],
+        "width": lambda r: r[:, 3],
+        "area": lambda r: r[:, 2] * r[:, 3],
+        "aspect": lambda r: r[:, 2] / r[:, 3],
+        "room above": lambda r: r[:, 0] / (height - r[:, 2]),
+        "room to the left": lambda r: r[:, 1] / (width - r[:, 3]),
+    }
+    # Two samples of one distribution are further apart than this once in ten million times.
+    bound = 2.9 * math.sqrt(2 / DRAWS)
+    for name, quantity in quantities.items():
+        distance = kolmogorov_smirnov(quantity(ours), quantity(theirs))
+        assert distance < bound, name
+
+
+@pytest.mark.parametrize("scale", [(0.02, 0.25), (0.7, 1.0)])
+def test_as_many_images_are_erased_as_by_torchvision(scale):
+    """Large rectangles often find no room in ten attempts; the image then stays whole."""
+    images = torch.ones(DRAWS, 1, 12, 20)
+    theirs = torchvision.transforms.RandomErasing(0.5, scale)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        expected = np.mean([(theirs(image) == 0).any().item() for image in images[:DRAWS]])
+    ours = RandomErasing(0.5, scale)(images, torch.Generator().manual_seed(0))
+    share = (ours == 0).flatten(1).any(1).float().mean().item()
+    # Five standard deviations of the difference of two shares.
+    assert abs(share - expected) < 5 * math.sqrt(2 * 0.25 / DRAWS)
+
+
+def test_the_bound_of_the_comparison_would_notice_a_wrong_distribution():
+    theirs = torchvisions_rectangles(torch.ones(1, 48, 48), DRAWS)
+    generator = torch.Generator().manual_seed(1)
+    wrong = RandomErasing(1.0, (0.02, 0.26), (0.3, 3.3)).rectangles(DRAWS, 48, 48, generator)
+    areas = (wrong[:, 2] * wrong[:, 3]).numpy().astype(float)
+    distance = kolmogorov_smirnov(areas, theirs[:, 2] * theirs[:, 3])
+    assert distance > 2.9 * math.sqrt(2 / DRAWS)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted).map(tuple),
+    st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)).map(sorted).map(tuple),
+    st.integers(0, 2**31),
+)
+def test_every_rectangle_lies_inside_the_image(height, width, scale, ratio, seed):
+    erasing = RandomErasing(0.8, scale, ratio)
+    rectangles = erasing.rectangles(50, height, width, torch.Generator().manual_seed(seed))
+    top, left, h, w = rectangles.unbind(1)
+    assert rectangles.dtype == torch.int64
+    assert (rectangles >= 0).all()
+    assert (top + h <= height).all() and (left + w <= width).all()
+    assert (h < height).all() and (w < width).all(), "an image is never erased whole"
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**31))
+def test_erased_pixels_are_zero_and_all_others_untouched(height, width, seed):
+    images = torch.rand(20, 3, height, width) + 1
+    erasing = RandomErasing(0.7)
+    first, again = (torch.Generator().manual_seed(seed) for _ in range(2))
+    before = images.clone()
+    erased = erasing(images, first)
+    for picture, result, rectangle in zip(
+        images, erased, erasing.rectangles(20, height, width, again).tolist(), strict=True
+    ):
+        top, left, h, w = rectangle
+        expected = picture.clone()
+        expected[:, top : top + h, left : left + w] = 0
+        assert torch.equal(result, expected)
+    assert torch.equal(images, before), "the images that were given stay as they were"
+
+
+def test_probability_zero_erases_nothing_and_one_erases_all(generator):
+    images = torch.ones(500, 3, 48, 48)
+    assert torch.equal(RandomErasing(0.0)(images, generator), images)
+    assert (RandomErasing(1.0)(images, generator) == 0).flatten(1).any(1).all()
+
+
+# ------------------------------------------------------------------------------ normalisation
+
+
+def test_normalisation_is_torchvisions():
+    images = random_images(channels=3)
+    theirs = torchvision.transforms.Normalize(MEAN, STD)(images / 255)
+    torch.testing.assert_close(normalise(images), theirs, atol=1e-6, rtol=0, check_stride=False)
+
+
+def test_normalisation_by_hand():
+    black, white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    assert normalise(black[None]).flatten().tolist() == pytest.approx(
+        [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
+    )
+    assert normalise(white[None]).flatten().tolist() == pytest.approx(
+        [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
+    )
+
+
+def test_grey_pictures_get_three_channels():
+    grey = random_images()
+    assert torch.equal(normalise(grey), normalise(grey.repeat(1, 3, 1, 1)))
+
+
+@pytest.mark.parametrize("size", [8, 24])
+def test_resizing_is_torchvisions(size):
+    images = random_images(channels=3, height=16, width=20)
+    resized = torchvision.transforms.functional.resize(
+        images.float(), [size, size], antialias=True
+    )
+    theirs = torchvision.transforms.Normalize(MEAN, STD)(resized / 255)
+    torch.testing.assert_close(
+        normalise(images, size), theirs, atol=1e-5, rtol=0, check_stride=False
+    )
+
+
+def test_the_stored_size_is_kept_unless_another_is_asked_for():
+    images = random_images(height=16, width=16)
+    assert torch.equal(normalise(images), normalise(images, 16))
+
+
+# ------------------------------------------------------------------------------ camera noise
+
+
+def test_camera_noise_has_variance_30_on_half_of_the_images(generator):
+    images = torch.full((1000, 1, 16, 16), 128, dtype=torch.uint8)
+    noisy = camera_noise(images, generator)
+    assert noisy.dtype == torch.uint8
+    changed = (noisy != images).flatten(1).any(1)
+    assert abs(changed.float().mean() - 0.5) < 5 * math.sqrt(0.25 / 1000)
+    assert torch.equal(noisy[~changed], images[~changed])
+    differences = noisy[changed].double() - 128
+    # Rounding down takes half a grey level from the mean and adds 1/12 to the variance.
+    assert abs(differences.mean() + 0.5) < 0.1
+    assert abs(differences.var() - 30 - 1 / 12) < 1
+    assert (images == 128).all(), "the images that were given stay as they were"
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_camera_noise_is_clipped_and_never_wraps_around(value, generator):
+    images = torch.full((50, 3, 16, 16), value, dtype=torch.uint8)
+    noisy = camera_noise(images, generator, probability=1.0).int()
+    assert (noisy - value).abs().max() < 50
+    assert (noisy != value).any()
+
+
+# ------------------------------------------------------------------------------ views of a batch
+
+
+def test_the_original_view_is_the_same_whatever_else_is_drawn():
+    """Baseline (erase, flip) and EAC (erase, mirrored view) see the same stream."""
+    erasing = RandomErasing()
+    alone, beside_flip, beside_mirror = batch(), batch(), batch()
+    for _ in range(3):
+        expected = alone.original(erasing)
+        assert torch.equal(beside_flip.original(erasing), expected)
+        beside_flip.flip_half(expected)
+        beside_mirror.mirrored(erasing)
+        assert torch.equal(beside_mirror.original(erasing), expected)
+    assert not torch.equal(batch(seed=1).original(erasing), batch(seed=0).original(erasing))
+
+
+class Recording(torch.nn.Module):
+    """Remembers what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(7))
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.detach().clone())
+        maps = x.mean(1, keepdim=True) * self.weight[None, :, None, None]
+        return maps.mean((2, 3)), maps
+
+
+def test_baseline_and_eac_see_the_same_first_view_up_to_the_flip():
+    shown = {}
+    for method in (Baseline(), EAC(), EAC(weight=0), EAC(labels_on_both_views=True)):
+        network = Recording()
+        method.loss(network, batch())
+        shown[method] = network.seen[0]
+    plain, *others = shown.values()
+    for other in others:
+        assert torch.equal(other, others[0])
+        flipped = (plain != other).flatten(1).any(1)
+        assert torch.equal(plain[flipped], mirror(other[flipped]))
+        assert torch.equal(plain[~flipped], other[~flipped])
+
+
+def test_the_two_views_are_erased_separately():
+    images = torch.full((2000, 1, 16, 16), 200, dtype=torch.uint8)
+    views = batch(images=images)
+    first, second = (
+        (view(RandomErasing()) == 0).flatten(1).any(1).float()
+        for view in (views.original, views.mirrored)
+    )
+    assert first.mean() == pytest.approx(0.5, abs=0.06)
+    assert second.mean() == pytest.approx(0.5, abs=0.06)
+    correlation = torch.corrcoef(torch.stack([first, second]))[0, 1]
+    assert abs(correlation) < 5 / math.sqrt(2000)
+
+
+def test_the_mirrored_view_is_the_exact_mirror_without_camera_noise_where_nothing_is_erased():
+    images = random_images(count=200)
+    view = batch(images=images).mirrored(RandomErasing())
+    expected = mirror(normalise(images))
+    erased = (view == 0).all(1, keepdim=True).expand_as(view)
+    assert 0 < erased.float().mean() < 0.2
+    assert torch.equal(view[~erased], expected[~erased])
+    assert torch.equal(batch(images=images).mirrored(None), expected)
+
+
+def test_the_original_view_without_erasing_is_the_picture_with_camera_noise_on_half():
+    images = random_images(count=400)
+    view = batch(images=images).original(None)
+    changed = (view != normalise(images)).flatten(1).any(1).float().mean()
+    assert changed == pytest.approx(0.5, abs=0.13)
+
+
+def test_half_of_a_view_is_flipped_and_every_image_is_itself_or_its_mirror():
+    view = normalise(random_images(count=400))
+    flipped = batch().flip_half(view)
+    same = (flipped == view).flatten(1).all(1)
+    turned = (flipped == mirror(view)).flatten(1).all(1)
+    assert (same ^ turned).all()
+    assert turned.float().mean() == pytest.approx(0.5, abs=0.13)
+
+
+def test_a_view_has_the_size_that_was_asked_for():
+    views = batch(size=24)
+    assert views.original(RandomErasing()).shape == (8, 3, 24, 24)
+    assert views.mirrored(RandomErasing()).shape == (8, 3, 24, 24)

@@ -1,0 +1,248 @@
+"""Prepared sets: what is written is what is read, and what is broken is refused."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eacbook.errors import InputError
+from eacbook.faces import FaceSet, load_faces, sha256_of, take
+from eacbook.prepared import LabelledImage, write_faces
+
+CLASSES = ("surprise", "fear", "disgust")
+SHAPE = (4, 3, 1)
+
+
+def image(split="train", label=0, file="a.png", value=7, votes=None, shape=SHAPE):
+    return LabelledImage(split, label, file, np.full(shape, value, np.uint8), votes)
+
+
+def write(folder, images, **changes):
+    facts = {"classes": CLASSES, "image_shape": SHAPE, "source": "test", "licence": "MIT"}
+    return write_faces(folder, images, **(facts | changes))
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Ten training, six validation and four test images; the value of the pixels is the row."""
+    splits = ["train"] * 10 + ["validation"] * 6 + ["test"] * 4
+    images = [
+        image(split, row % 3, f"{row}.png", row, dict.fromkeys((*CLASSES, "unknown"), row))
+        for row, split in enumerate(splits)
+    ]
+    write(tmp_path / "set", images, notes={"dropped": {"unknown": 3}})
+    return tmp_path / "set"
+
+
+@st.composite
+def small_sets(draw):
+    shape = draw(st.tuples(st.integers(1, 5), st.integers(1, 5), st.sampled_from([1, 3])))
+    splits = draw(st.lists(st.sampled_from(["train", "validation", "test"]), max_size=8))
+    with_votes = draw(st.booleans())
+    images = [
+        LabelledImage(
+            split,
+            draw(st.integers(0, 2)),
+            draw(st.text(st.sampled_from("aé \"',;\\/\n\r\t表🙂"), max_size=6)),
+            np.frombuffer(
+                draw(st.binary(min_size=(n := int(np.prod(shape))), max_size=n)), np.uint8
+            ).reshape(shape),
+            {name: draw(st.integers(0, 10)) for name in (*CLASSES, "unknown")}
+            if with_votes
+            else None,
+        )
+        for split in draw(st.permutations([*splits, "train", "test"]))
+    ]
+    return shape, images
+
+
+@settings(max_examples=60, deadline=None)
+@given(small_sets())
+def test_what_is_written_is_what_is_read(small_set):
+    shape, images = small_set
+    with tempfile.TemporaryDirectory() as scratch:
+        description = write(Path(scratch) / "set", iter(images), image_shape=shape)
+        data = load_faces(Path(scratch) / "set")
+        for split in ("train", "validation", "test"):
+            expected = [one for one in images if one.split == split]
+            faces = getattr(data, split)
+            if not expected:
+                assert faces is None
+                continue
+            pixels = np.stack([one.pixels for one in expected]).transpose(0, 3, 1, 2)
+            assert np.array_equal(faces.images.numpy(), pixels)
+            assert faces.images.dtype == torch.uint8
+            assert faces.labels.tolist() == [one.label for one in expected]
+            assert faces.files == tuple(one.file for one in expected)
+            if expected[0].votes is None:
+                assert faces.votes is None
+            else:
+                votes = [[one.votes[name] for name in CLASSES] for one in expected]
+                assert faces.votes.tolist() == votes
+        assert data.classes == CLASSES
+        train = np.stack([one.pixels for one in images if one.split == "train"]) / 255
+        assert np.allclose(description["mean"], train.mean((0, 1, 2)), atol=1e-5)
+        assert np.allclose(description["std"], train.std((0, 1, 2)), atol=1e-3)
+
+
+def test_images_stay_on_disk_and_cannot_change_it(prepared):
+    before = sha256_of(prepared / "images.npy")
+    data = load_faces(prepared)
+    # The splits are views of one mapping of the file, not copies.
+    assert data.train.images.untyped_storage().data_ptr() == (
+        data.test.images.untyped_storage().data_ptr()
+    )
+    data.train.images[0] = 0
+    assert sha256_of(prepared / "images.npy") == before
+    assert load_faces(prepared).train.images[1, 0, 0, 0] == 1
+
+
+def test_description_tells_of_the_set(prepared):
+    data = load_faces(str(prepared))
+    assert (data.name, data.num_classes, data.image_size) == ("set", 3, 4)
+    assert (len(data.train), len(data.validation), len(data.test)) == (10, 6, 4)
+    assert (data.source, data.licence) == ("test", "MIT")
+    description = json.loads((prepared / "faceset.json").read_text())
+    assert description["notes"] == {"dropped": {"unknown": 3}}
+    assert description["counts"] == {"train": 10, "validation": 6, "test": 4}
+
+
+def test_the_fingerprint_follows_images_and_labels(tmp_path):
+    test = image("test")
+    variants = [[image(), test], [image(value=8), test], [image(label=1), test], [image(), test]]
+    prints = []
+    for number, images in enumerate(variants):
+        write(tmp_path / str(number), images)
+        prints.append(load_faces(tmp_path / str(number)).fingerprint)
+    assert prints[0] == prints[3] and len(set(prints)) == 3
+
+
+def test_limit_draws_the_same_faces_and_says_so(prepared):
+    data = load_faces(prepared)
+    few = data.limit(5, seed=3)
+    assert (len(few.train), len(few.validation), len(few.test)) == (5, 5, 4)
+    assert few.train.files == data.limit(5, seed=3).train.files
+    assert few.train.files != data.limit(5, seed=4).train.files
+    assert few.fingerprint != data.fingerprint != data.limit(5, seed=4).fingerprint
+    rows = few.train.images[:, 0, 0, 0].tolist()
+    assert few.train.files == tuple(f"{row}.png" for row in rows)
+    assert few.train.labels.tolist() == [row % 3 for row in rows]
+    assert few.train.votes.tolist() == [[row] * 3 for row in rows]
+    assert data.limit(100).train.files == data.train.files
+    with pytest.raises(InputError, match="at least 1"):
+        data.limit(0)
+
+
+def test_limit_without_validation(tmp_path):
+    write(tmp_path / "set", [image(), image("test")])
+    assert load_faces(tmp_path / "set").limit(1).validation is None
+
+
+def test_take_keeps_order_and_repeats():
+    faces = FaceSet(torch.arange(4).reshape(4, 1, 1, 1), torch.arange(4), ("a", "b", "c", "d"))
+    some = take(faces, torch.tensor([3, 0, 3]))
+    assert some.images.flatten().tolist() == some.labels.tolist() == [3, 0, 3]
+    assert some.files == ("d", "a", "d") and some.votes is None and len(some) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([image(shape=(4, 4, 1))], r"a\.png: uint8 \(4, 4, 1\), expected uint8 \(4, 3, 1\)"),
+        ([image("dev")], r"a\.png: split 'dev', expected one of"),
+        ([image(label=3)], r"a\.png: label 3, expected 0 to 2"),
+        ([image(label=-1)], r"a\.png: label -1, expected 0 to 2"),
+        ([image()], "no image of the test split"),
+        ([image("test")], "no image of the train split"),
+        ([], "no image of the train split"),
+        ([image(votes={"fear": 1}), image("test")], r"a\.png: votes for nothing, .* for fear"),
+        ([image(), image("test", votes={"fear": 1})], r"a\.png: votes for fear, .* for nothing"),
+    ],
+)
+def test_what_does_not_fit_is_not_written(tmp_path, images, message):
+    with pytest.raises(InputError, match=message):
+        write(tmp_path / "set", images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_writer_leaves_nothing(tmp_path):
+    def images():
+        yield image()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "set", images())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_left_alone(prepared):
+    before = sha256_of(prepared / "faceset.json")
+    with pytest.raises(InputError, match="exists already"):
+        write(prepared, [image(), image("test")])
+    assert sha256_of(prepared / "faceset.json") == before
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_pixel(path):
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+
+
+def edit(**changes):
+    def change(path):
+        description = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({key: value for key, value in description.items() if value}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("images.npy", Path.unlink, r"images\.npy is missing"),
+        ("labels.csv", Path.unlink, r"labels\.csv is missing"),
+        ("faceset.json", Path.unlink, r"not a prepared face set: faceset\.json is missing"),
+        ("images.npy", truncate, r"images\.npy is not the file that was prepared"),
+        ("images.npy", flip_a_pixel, r"images\.npy is not the file that was prepared"),
+        ("labels.csv", truncate, r"labels\.csv is not the file that was prepared"),
+        ("faceset.json", truncate, r"faceset\.json is not valid JSON|lacks"),
+        ("faceset.json", lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
+        ("faceset.json", lambda path: path.write_text("[]"), r"faceset\.json lacks checksums"),
+        ("faceset.json", edit(licence=None), r"faceset\.json lacks licence"),
+        ("faceset.json", edit(format=99), r"of format 99, this eacbook reads format 1"),
+        ("faceset.json", edit(counts={"train": 3, "test": 1}), r"has 20 rows.* counts 4"),
+        ("faceset.json", edit(image_shape=[4, 4, 1]), r"expected uint8 \(20, 4, 4, 1\)"),
+    ],
+)
+def test_a_damaged_set_is_refused(prepared, name, damage, message):
+    damage(prepared / name)
+    if name == "faceset.json" and damage is truncate:
+        (prepared / name).write_text((prepared / name).read_text()[:50])
+    with pytest.raises(InputError, match=message):
+        load_faces(prepared)
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([{"a": 1}], dtype=object), np.zeros((20, *SHAPE), np.int64)]
+)
+def test_an_array_of_something_else_is_refused_and_never_unpickled(prepared, array):
+    np.save(prepared / "images.npy", array, allow_pickle=True)
+    description = json.loads((prepared / "faceset.json").read_text())
+    description["checksums"]["images.npy"] = sha256_of(prepared / "images.npy")
+    (prepared / "faceset.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r"images\.npy"):
+        load_faces(prepared)
+
+
+def test_an_unknown_name_says_what_was_expected():
+    with pytest.raises(InputError, match="unknown data set 'sinthetic': expected 'synthetic' or"):
+        load_faces("sinthetic")

@@ -1,0 +1,459 @@
+"""Label noise: what is drawn is what was asked for, and what cannot be drawn is refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from eacbook.errors import InputError
+from eacbook.faces import CLASSES
+from eacbook.noise import (
+    KINDS,
+    LIKELIEST_CONFUSION,
+    NoisyLabels,
+    inject_noise,
+    noise_from_file,
+    pair_matrix,
+    read_label_file,
+    symmetric_matrix,
+    write_label_file,
+)
+
+ROTATING = [[0.6, 0.3, 0.1], [0.1, 0.6, 0.3], [0.3, 0.1, 0.6]]
+
+rates = st.floats(0, 1) | st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.9])
+seeds = st.integers(0, 2**31)
+
+
+def balanced(count, num_classes):
+    return torch.arange(count) % num_classes
+
+
+@st.composite
+def label_sets(draw, sizes=st.integers(2, 9)):
+    """Any labels of 2 to 9 classes; some classes may have no face."""
+    num_classes = draw(sizes)
+    values = st.lists(st.integers(0, num_classes - 1), min_size=1, max_size=60)
+    return torch.tensor(draw(values)), num_classes
+
+
+# ---------------------------------------------------------------------- symmetric and pair noise
+
+
+@settings(deadline=None, max_examples=200)
+@given(label_sets(), rates, seeds)
+# 1 - (1 - 0.3) is a little more than 0.3: 4.5 must be rounded as 4.5.
+@example((torch.zeros(15, dtype=torch.int64), 7), 0.3, 0)
+def test_symmetric_noise_flips_exactly_the_rounded_share(labelled, rate, seed):
+    labels, num_classes = labelled
+    noisy = inject_noise(labels, rate, num_classes, seed=seed)
+    assert noisy.flipped.sum() == round(rate * len(labels))
+    assert noisy.given.dtype == torch.int64
+    assert 0 <= noisy.given.min() and noisy.given.max() < num_classes
+    assert torch.equal(noisy.true, labels)
+
+
+@settings(deadline=None, max_examples=100)
+@given(label_sets(st.sampled_from([7, 8])), rates, seeds)
+def test_pair_noise_flips_exactly_the_rounded_share_to_the_likeliest_confusion(
+    labelled, rate, seed
+):
+    labels, num_classes = labelled
+    noisy = inject_noise(labels, rate, num_classes, "pair", seed)
+    assert noisy.flipped.sum() == round(rate * len(labels))
+    for true, wrong in zip(noisy.true[noisy.flipped], noisy.given[noisy.flipped], strict=True):
+        assert CLASSES[wrong] == LIKELIEST_CONFUSION[CLASSES[true]]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_symmetric_noise_is_uniform_over_the_other_classes(exact):
+    noisy = inject_noise(balanced(70_000, 7), 0.5, 7, seed=3, exact=exact)
+    wrong = noisy.counts.double().fill_diagonal_(0)
+    expected = wrong.sum(1, keepdim=True) / 6
+    chi_square = ((wrong - expected) ** 2 / expected).fill_diagonal_(0).sum()
+    # 7 rows of 5 degrees of freedom: mean 35, standard deviation sqrt(70).
+    assert abs(chi_square - 35) < 5 * math.sqrt(70)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "pair"])
+def test_independent_draws_hit_the_rate_within_binomial_bounds(kind):
+    count, rate = 50_000, 0.3
+    labels = balanced(count, 7)
+    shares = [
+        inject_noise(labels, rate, 7, kind, seed, exact=False).flipped.sum().item()
+        for seed in range(8)
+    ]
+    deviation = math.sqrt(count * rate * (1 - rate))
+    assert all(abs(share - rate * count) < 5 * deviation for share in shares)
+    assert len(set(shares)) > 1, "independent draws do not always draw the same number"
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_wrong_labels_of_two_rates_are_not_nested(exact):
+    labels = balanced(10_000, 7)
+    low, high = (inject_noise(labels, rate, 7, exact=exact).flipped for rate in (0.1, 0.3))
+    also_in_high = (low & high).sum() / low.sum()
+    assert abs(also_in_high - 0.3) < 0.08, "drawn separately, 30 % of any faces are wrong"
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "pair"])
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_same_seed_draws_the_same_labels_and_another_seed_others(kind, exact):
+    labels = balanced(500, 7)
+    state = torch.random.get_rng_state()
+    one, again, other = (inject_noise(labels, 0.3, 7, kind, s, exact=exact) for s in (5, 5, 6))
+    assert torch.equal(one.given, again.given)
+    assert not torch.equal(one.given, other.given)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(labels, balanced(500, 7)), "the labels that were given stay as they were"
+
+
+def test_the_symmetric_matrix_by_hand():
+    expected = torch.tensor(
+        [[0.7, 0.15, 0.15], [0.15, 0.7, 0.15], [0.15, 0.15, 0.7]], dtype=torch.float64
+    )
+    torch.testing.assert_close(symmetric_matrix(0.3, 3), expected)
+
+
+def test_the_pair_matrix_of_seven_expressions_by_hand():
+    matrix = pair_matrix(0.2, 7)
+    # surprise <-> fear, disgust -> sadness, happiness -> neutral, sadness -> neutral,
+    # anger -> disgust, neutral -> sadness
+    for source, target in enumerate([1, 0, 4, 6, 6, 2, 4]):
+        assert matrix[source, target] == 0.2
+        assert matrix[source, source] == 0.8
+    assert (matrix > 0).sum() == 14
+
+
+def test_a_confusion_of_ones_own_is_followed():
+    confusion = {0: 2, 1: 2, 2: 0}
+    noisy = inject_noise(balanced(30, 3), 1.0, 3, "pair", confusion=confusion)
+    assert torch.equal(noisy.given, torch.tensor([2, 2, 0]).repeat(10))
+
+
+def test_two_confusions_have_different_settings():
+    labels = balanced(30, 3)
+    one, other = (
+        inject_noise(labels, 0.3, 3, "pair", confusion=confusion).settings
+        for confusion in ({0: 1, 1: 2, 2: 0}, {0: 2, 1: 0, 2: 1})
+    )
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("confusion", "message"),
+    [
+        ({0: 1, 1: 1, 2: 0}, "itself"),
+        ({0: 1, 1: 0}, "each of 0 to 2"),
+        ({0: 1, 1: 0, 2: 3}, "each of 0 to 2"),
+    ],
+)
+def test_a_confusion_that_is_none_is_refused(confusion, message):
+    with pytest.raises(InputError, match=message):
+        inject_noise(balanced(9, 3), 0.3, 3, "pair", confusion=confusion)
+
+
+def test_pair_noise_of_other_classes_asks_for_a_confusion():
+    with pytest.raises(InputError, match="confusion="):
+        inject_noise(balanced(10, 5), 0.3, 5, "pair")
+
+
+# ------------------------------------------------------------------------------ any matrix
+
+
+@st.composite
+def labels_with_a_matrix(draw):
+    labels, num_classes = draw(label_sets(st.integers(2, 6)))
+    cells = st.lists(st.integers(0, 9), min_size=num_classes, max_size=num_classes)
+    rows = [draw(cells.filter(any)) for _ in range(num_classes)]
+    matrix = torch.tensor(rows, dtype=torch.float64)
+    return labels, num_classes, matrix / matrix.sum(1, keepdim=True)
+
+
+@settings(deadline=None, max_examples=150)
+@given(labels_with_a_matrix(), seeds)
+def test_a_matrix_is_reproduced_to_within_one_label_a_cell(case, seed):
+    labels, num_classes, matrix = case
+    noisy = inject_noise(labels, None, num_classes, "matrix", seed, matrix=matrix)
+    faces = labels.bincount(minlength=num_classes)
+    assert torch.equal(noisy.counts.sum(1), faces)
+    assert ((noisy.counts - matrix * faces[:, None]).abs() < 1).all()
+    assert (noisy.counts[matrix == 0] == 0).all()
+    torch.testing.assert_close(noisy.asked, matrix)
+
+
+def test_exact_rows_by_hand_give_the_largest_remainders_one_more():
+    # 7 faces of each class: 4.2, 2.1, 0.7 -> 4, 2, 1.
+    noisy = inject_noise(balanced(21, 3), None, 3, "matrix", matrix=ROTATING)
+    assert noisy.counts.tolist() == [[4, 2, 1], [1, 4, 2], [2, 1, 4]]
+
+
+def test_independent_draws_follow_the_matrix():
+    noisy = inject_noise(balanced(90_000, 3), None, 3, "matrix", matrix=ROTATING, exact=False)
+    # A share of 30,000 draws has a standard deviation of at most 0.003.
+    torch.testing.assert_close(noisy.drawn, noisy.asked, atol=0.015, rtol=0)
+    assert not torch.equal(noisy.drawn, noisy.asked)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (None, "needs matrix="),
+        ([[0.5, 0.5], [0.5, 0.5]], "3 x 3, got 2 x 2"),
+        ([1.0, 0.0, 0.0], "3 x 3, got 3"),
+        ([[1, 0, 0], [0, 0.7, 0.2], [0, 0, 1]], r"row 1 of the matrix sums to 0\.9"),
+        ([[1.2, -0.2, 0], [0, 1, 0], [0, 0, 1]], "none below 0"),
+        ([[math.nan, 0.5, 0.5], [0, 1, 0], [0, 0, 1]], "finite"),
+        ([[0, 0, 0], [0, 1, 0], [0, 0, 1]], "row 0 of the matrix sums to 0"),
+    ],
+)
+def test_what_is_no_transition_matrix_is_refused(matrix, message):
+    with pytest.raises(InputError, match=message):
+        inject_noise(balanced(9, 3), None, 3, "matrix", matrix=matrix)
+
+
+# ------------------------------------------------------------------------------ annotators
+
+
+@st.composite
+def labels_with_votes(draw):
+    labels, num_classes = draw(label_sets(st.integers(2, 6)))
+    row = st.lists(
+        st.sampled_from([0, 0, 0, 1, 2, 9]), min_size=num_classes, max_size=num_classes
+    )
+    rows = draw(st.lists(row, min_size=len(labels), max_size=len(labels)))
+    return labels, num_classes, torch.tensor(rows)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(labels_with_votes(), seeds)
+def test_a_label_by_an_annotator_is_one_that_somebody_gave(case, seed):
+    labels, num_classes, votes = case
+    noisy = inject_noise(labels, None, num_classes, "annotator", seed, votes=votes)
+    received = votes.gather(1, noisy.given[:, None]).squeeze(1)
+    nobody = votes.sum(1) == 0
+    assert (received[~nobody] > 0).all()
+    assert torch.equal(noisy.given[nobody], labels[nobody])
+
+
+def test_the_matrix_of_the_annotators_is_the_mean_of_the_vote_shares():
+    labels = torch.tensor([0, 0, 1, 1])
+    votes = torch.tensor([[10, 0, 0], [3, 1, 0], [0, 0, 0], [2, 1, 1]])
+    noisy = inject_noise(labels, None, 3, "annotator", votes=votes)
+    expected = [
+        [(1 + 0.75) / 2, 0.25 / 2, 0],
+        # The face without a vote keeps its label: a share of 1 for its own class.
+        [0.5 / 2, (1 + 0.25) / 2, 0.25 / 2],
+        [0, 0, 1],
+    ]
+    torch.testing.assert_close(noisy.asked, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_annotators_are_drawn_in_proportion_to_their_votes():
+    votes = torch.tensor([[7, 2, 1]]).expand(30_000, 3)
+    labels = torch.zeros(30_000, dtype=torch.int64)
+    noisy = inject_noise(labels, None, 3, "annotator", votes=votes)
+    expected = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+    torch.testing.assert_close(noisy.drawn[0], expected, atol=0.015, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("votes", "message"),
+    [
+        (None, "annotators' votes"),
+        (torch.ones(3, 3), r"\[N,K\] = \[4,3\], got \[3, 3\]"),
+        (-torch.ones(4, 3), "none below 0"),
+        (torch.full((4, 3), math.nan), "votes must be counts"),
+        (torch.full((4, 3), math.inf), "votes must be counts"),
+    ],
+)
+def test_votes_that_cannot_be_drawn_from_are_refused(votes, message):
+    with pytest.raises(InputError, match=message):
+        inject_noise(torch.tensor([0, 1, 2, 0]), None, 3, "annotator", votes=votes)
+
+
+# --------------------------------------------------------------------- what cannot be asked for
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, math.nan, math.inf])
+@pytest.mark.parametrize("kind", ["symmetric", "pair"])
+def test_a_rate_outside_zero_to_one_is_refused(rate, kind):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        inject_noise(balanced(14, 7), rate, 7, kind)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "pair"])
+def test_a_missing_rate_is_refused(kind):
+    with pytest.raises(InputError, match=f"{kind} noise needs a rate"):
+        inject_noise(balanced(14, 7), None, 7, kind)
+
+
+@pytest.mark.parametrize("kind", ["matrix", "annotator"])
+def test_a_rate_is_refused_where_something_else_decides(kind):
+    with pytest.raises(InputError, match="no rate of its own"):
+        inject_noise(balanced(14, 7), 0.3, 7, kind, matrix=torch.eye(7), votes=torch.ones(14, 7))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, 7]), "0 to 6, got 0 to 7"),
+        (torch.tensor([-1, 2]), "0 to 6, got -1 to 2"),
+        (torch.tensor([0.0, 1.0]), "whole numbers"),
+        (torch.tensor([], dtype=torch.int64), "N > 0"),
+        (torch.zeros(2, 2, dtype=torch.int64), "whole numbers"),
+    ],
+)
+def test_labels_that_are_none_are_refused(labels, message):
+    with pytest.raises(InputError, match=message):
+        inject_noise(labels, 0.3, 7)
+
+
+def test_one_class_is_refused():
+    with pytest.raises(InputError, match="at least 2"):
+        inject_noise(torch.zeros(4, dtype=torch.int64), 0.3, 1)
+
+
+def test_an_unknown_kind_is_answered_with_the_kinds():
+    with pytest.raises(InputError, match=f"'asymmetric'.*{', '.join(KINDS)}"):
+        inject_noise(balanced(14, 7), 0.3, 7, "asymmetric")
+
+
+# ------------------------------------------------------------------------- what was drawn
+
+
+def test_counts_rate_and_drawn_matrix_by_hand():
+    noisy = NoisyLabels(
+        given=torch.tensor([0, 1, 0, 2, 1]),
+        true=torch.tensor([0, 0, 0, 0, 1]),
+        asked=torch.full((3, 3), 1 / 3, dtype=torch.float64),
+        settings={},
+    )
+    assert noisy.flipped.tolist() == [False, True, False, True, False]
+    assert noisy.rate == 0.4
+    assert noisy.counts.tolist() == [[2, 1, 1], [0, 1, 0], [0, 0, 0]]
+    third = 1 / 3  # no face of class 2: the row that was asked for
+    expected = [[0.5, 0.25, 0.25], [0, 1, 0], [third, third, third]]
+    assert noisy.drawn.tolist() == expected
+
+
+# ------------------------------------------------------------------------- label files
+
+
+file_names = st.text(min_size=1, max_size=12).filter(
+    lambda name: name == name.strip() and len(name.splitlines()) == 1
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.dictionaries(file_names, st.integers(0, 40), min_size=1, max_size=12))
+@example({"my face 1.jpg": 0, "12": 3, "a  b": 1, "表情.png": 2})
+def test_any_label_file_reads_as_it_was_written(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("labels") / "noisy.txt"
+    write_label_file(path, list(table), torch.tensor(list(table.values())))
+    assert read_label_file(path) == table
+    assert list(read_label_file(path)) == list(table), "in the order of the file"
+
+
+def test_labels_count_from_one_in_a_file_and_from_zero_in_memory(tmp_path):
+    path = tmp_path / "noisy.txt"
+    write_label_file(path, ["a.jpg", "b c.jpg"], torch.tensor([0, 6]))
+    assert path.read_text() == "a.jpg 1\nb c.jpg 7\n"
+    assert list(tmp_path.iterdir()) == [path]
+    path.write_text("\n  b c.jpg   7 \r\n\na.jpg 1")
+    assert read_label_file(path) == {"b c.jpg": 6, "a.jpg": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.jpg 1\nb.jpg zero\n", "line 2: found 'b.jpg zero'"),
+        ("a.jpg 1\n\nb.jpg 0\n", "line 3: found 'b.jpg 0'"),
+        ("a.jpg -1\n", "line 1"),
+        ("a.jpg 1.5\n", "line 1"),
+        ("a.jpg ²\n", "line 1"),
+        ("a.jpg\n", "line 1"),
+        ("7\n", "line 1"),
+        ("a.jpg 1\nb.jpg 2\na.jpg 3\n", "line 3: a.jpg stands here for the second time"),
+        ("", "holds no label"),
+        ("\n \n", "holds no label"),
+    ],
+)
+def test_a_broken_label_file_is_refused_with_its_line(tmp_path, text, message):
+    path = tmp_path / "noisy.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as error:
+        read_label_file(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_binary_file_is_no_label_file(tmp_path):
+    path = tmp_path / "face.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff\xfe")
+    with pytest.raises(InputError, match="not a text file"):
+        read_label_file(path)
+
+
+@pytest.mark.parametrize(
+    ("files", "labels", "message"),
+    [
+        (["a.jpg"], [0, 1], "1 file names and 2 labels"),
+        (["a.jpg", "a.jpg"], [0, 1], "twice"),
+        (["a\nb.jpg"], [0], "cannot be written"),
+        ([" a.jpg"], [0], "cannot be written"),
+        ([""], [0], "cannot be written"),
+        (["a.jpg"], [-1], "from 0"),
+    ],
+)
+def test_what_a_label_file_cannot_hold_is_not_written(tmp_path, files, labels, message):
+    with pytest.raises(InputError, match=message):
+        write_label_file(tmp_path / "noisy.txt", files, torch.tensor(labels))
+    assert not list(tmp_path.iterdir())
+
+
+FILES = ("a.jpg", "b.jpg", "c.jpg")
+
+
+def noise_of(tmp_path, text, files=FILES):
+    path = tmp_path / "noisy.txt"
+    path.write_text(text)
+    return noise_from_file(path, files, torch.tensor([0, 1, 1]), 3)
+
+
+def test_labels_of_a_file_are_matched_by_name(tmp_path):
+    noisy = noise_of(tmp_path, "c.jpg 1\na.jpg 1\nb.jpg 2\n")
+    assert noisy.given.tolist() == [0, 1, 0]
+    assert noisy.flipped.tolist() == [False, False, True]
+    assert noisy.asked.tolist() == [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.jpg 1\nc.jpg 2\n", "no label for b.jpg"),
+        ("a.jpg 1\nb.jpg 2\nc.jpg 2\nd.jpg 1\n", "labels for d.jpg, which the face set lacks"),
+        ("a.jpg 1\nb.jpg 4\nc.jpg 2\n", "b.jpg has label 4 of 3 classes"),
+        (f"a.jpg 1\nb.jpg {10**30}\nc.jpg 2\n", f"b.jpg has label {10**30} of 3 classes"),
+    ],
+)
+def test_a_label_file_that_does_not_fit_the_faces_is_refused(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        noise_of(tmp_path, text)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, st.sampled_from([0.1, 0.3]))
+def test_noise_that_was_written_and_read_again_is_the_same_noise(tmp_path_factory, seed, rate):
+    path = tmp_path_factory.mktemp("labels") / "noisy.txt"
+    labels = balanced(40, 7)
+    assume(seed)
+    noisy = inject_noise(labels, rate, 7, seed=seed)
+    files = [f"train_{row:05d}.jpg" for row in range(40)]
+    write_label_file(path, files, noisy.given)
+    again = noise_from_file(path, files, labels, 7)
+    assert torch.equal(again.given, noisy.given)
+    assert torch.equal(again.drawn, noisy.drawn)
