@@ -52,10 +52,12 @@ def camera_noise(images: Tensor, generator: torch.Generator, probability: float 
         images: uint8 ``[B,C,H,W]``.
         generator: on the device of the images.
     """
-    chosen = _uniform(images, (len(images), 1, 1, 1), generator) < probability
-    noise = torch.randn(images.shape, generator=generator, device=images.device)
-    noisy = (images + noise * math.sqrt(CAMERA_NOISE_VARIANCE)).clamp(0, 255).to(torch.uint8)
-    return torch.where(chosen, noisy, images)
+    chosen = (_uniform(images, (len(images),), generator) < probability).nonzero().squeeze(1)
+    noise = torch.randn(
+        (len(chosen), *images.shape[1:]), generator=generator, device=images.device
+    )
+    noisy = images[chosen] + noise * math.sqrt(CAMERA_NOISE_VARIANCE)
+    return images.index_copy(0, chosen, noisy.clamp(0, 255).to(torch.uint8))
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,9 @@ LATERAL_TRAITS = (
 )  # fmt: skip
 
 # How a style of hair is cut. volume: thickness of the hair on the skull; length and sides: how far
-# down its outline reaches behind and before the ears; hairline: top of the forehead; flatness: 0 a round hairline, 1 a straight fringe; parted: how much the parting shapes it; curl:
-# waviness; bun: radius; scarf: 1 if it is cloth and not hair; share: of people who wear it.
+# down its outline reaches behind and before the ears; hairline: top of the forehead; flatness: 0 a
+# round hairline, 1 a straight fringe; parted: how much the parting shapes it; curl: waviness; bun:
+# radius; scarf: 1 if it is cloth and not hair; share: of people who wear it.
 HAIR_COLUMNS = (
     "volume", "length", "sides", "hairline", "flatness", "parted", "curl", "bun", "scarf", "share",
 )  # fmt: skip

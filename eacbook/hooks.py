@@ -202,12 +202,13 @@ class Checkpoint(Hook):
         try:
             with safe_open(self.path, framework="pt", device=str(training.device)) as file:
                 facts = json.loads(file.metadata()["facts"])
+                settings, epoch, rows = facts["settings"], facts["epoch"], facts["rows"]
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the checkpoint {self.path} is broken ({error}); remove it to train from the start"
             ) from error
-        if facts["settings"] != json.loads(json.dumps(training.settings)):
+        if settings != json.loads(json.dumps(training.settings)):
             raise InputError(
                 f"the checkpoint {self.path} was written under other settings; remove it or choose "
                 "another folder"
@@ -225,4 +226,4 @@ class Checkpoint(Hook):
         training.optimizer.load_state_dict({"state": state, "param_groups": facts["param_groups"]})
         training.scheduler.load_state_dict(facts["scheduler"])
         training.kept.update(part("kept"))
-        training.epoch, training.rows, training.stop = facts["epoch"], facts["rows"], facts["stop"]
+        training.epoch, training.rows, training.stop = epoch, rows, facts["stop"]

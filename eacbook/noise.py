@@ -33,6 +33,20 @@ LIKELIEST_CONFUSION = {
 """The class that each expression is most easily taken for; the table behind pair noise."""
 
 
+SINGLE_VOTES = (
+    (0.7936, 0.0859, 0.0033, 0.0348, 0.0107, 0.0149, 0.0567),
+    (0.1755, 0.6466, 0.0157, 0.0127, 0.0727, 0.0313, 0.0454),
+    (0.0230, 0.0173, 0.6305, 0.0202, 0.0825, 0.1372, 0.0893),
+    (0.0209, 0.0018, 0.0021, 0.9243, 0.0048, 0.0040, 0.0421),
+    (0.0105, 0.0177, 0.0130, 0.0145, 0.7552, 0.0237, 0.1654),
+    (0.0613, 0.0250, 0.0353, 0.0276, 0.0332, 0.7421, 0.0755),
+    (0.0179, 0.0050, 0.0084, 0.0314, 0.1073, 0.0279, 0.8022),
+)
+"""How single people answered on FERPlus, a row for each majority label of the seven expressions:
+the mean shares of the votes on its training faces (7 classes, majority rule, 237,397 votes). Measured
+with ``data_scripts/ferplus.py`` and :func:`inject_noise` of kind ``"annotator"`` (its ``asked``)."""
+
+
 @dataclass(frozen=True)
 class NoisyLabels:
     """Labels as they are given to the network, beside the truth.

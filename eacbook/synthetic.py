@@ -39,8 +39,8 @@ REGIONS = ("brows", "eyes", "nose", "mouth")
 SMALLEST_SIZE, LARGEST_SIZE = 48, 224
 
 PIXELS_PER_CHUNK = 128 * 64 * 64  # keeps the working set of a chunk near the processor's cache
-UNIT_IN_PICTURE = 0.36  # half the head's height, in widths of the picture
-HEAD_CENTRE = 0.52  # of the picture's height
+UNIT_IN_PICTURE = 0.46  # half the head's height, in widths of the picture
+HEAD_CENTRE = 0.50  # of the picture's height
 TURN = 0.15  # how far the middle of the face slides over the head when it turns fully
 NOSE_TURN = 0.05  # and how much further the nose, which stands out, slides
 NOISE_POOL = 1 << 18  # camera noise is cut out of one long strip, at a place of the face's own
@@ -80,6 +80,17 @@ class DrawnFaces:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, index: Tensor) -> DrawnFaces:
+        """The faces at ``index`` (int64 ``[n]``), in that order."""
+        return DrawnFaces(
+            self.images[index],
+            self.labels[index],
+            self.action_units[index],
+            self.intensity[index],
+            self.identity[index],
+            {name: value[index] for name, value in self.traits.items()},
+        )
 
     def region_masks(self, index: Tensor | Sequence[int] | slice | None = None) -> Tensor:
         """Where brows, eyes, nose and mouth are in the pictures, a little generously.
@@ -150,7 +161,7 @@ def draw_faces(
             so that the device changes no more than the rounding.
 
     Raises:
-        ValueError: if the lengths differ or are 0, or a label, identity or the size is out of range.
+        ValueError: if the lengths differ or are 0, or a label, identity or size is out of range.
     """
     labels = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
     identities = torch.as_tensor(identities, dtype=torch.int64, device="cpu")
@@ -407,7 +418,7 @@ class NoseShape(NamedTuple):
 
 
 def nose_shape(face: SimpleNamespace) -> NoseShape:
-    """Unit 9 wrinkles the nose: it gets shorter and its wings wider and higher; 10 does a little."""
+    """Unit 9 makes the nose shorter and its wings wider and higher; 10 does so a little."""
     wrinkle = face.unit[9] + 0.25 * face.unit[10]
     return NoseShape(
         base=face.nose_length - 0.05 * wrinkle,
@@ -513,7 +524,7 @@ def hair_outline(window: Window, face: SimpleNamespace, length: Tensor) -> Tenso
 
 
 def strands(window: Window, face: SimpleNamespace) -> Tensor:
-    """Light and dark in the hair, -1..1, the same on both sides: strands, or bumps if it is curly."""
+    """Light and dark in the hair, -1..1, the same on both sides: strands, or bumps of curls."""
     curliness = (face.hair_curl * 20).clamp(max=1)
     along_x = (window.x * (face.curl_scale * (2.2 - 1.2 * curliness))).cos_()
     return along_x.mul_((window.y * (face.curl_scale * curliness)).cos_())
@@ -648,8 +659,9 @@ def draw_beard(canvas: Canvas) -> None:
     jaw = head_rim(window.x * thick, window.y * thick, face).mul_(face.head_width / 2)
     top = face.mouth_height - 0.02 - window.x.square().mul_(0.95)
     # It leaves room for the lips.
-    room = ellipse(window.x - face.yaw * TURN, window.y - face.mouth_height - mouth.gap_below / 2,
-                   mouth.half_width + 0.02, 0.05 + mouth.gap_below / 2 + mouth.lower_lip)  # fmt: skip
+    half_gap = mouth.gap_below / 2
+    x, y = window.x - face.yaw * TURN, window.y - face.mouth_height - half_gap
+    room = ellipse(x, y, mouth.half_width + 0.02, half_gap + mouth.lower_lip + 0.05)
     softly = torch.minimum(window.y - top, room.neg_()).mul_(12).add_(0.3).clamp_(0, 1)
     window.paint(window.cover(jaw).mul_(softly).mul_(face.beard), face.brow_colour)
 
@@ -827,8 +839,8 @@ def draw_glasses(canvas: Canvas) -> None:
     window.paint(window.cover(ring).mul_(face.glasses * 0.10), WHITE)
     half_wire = 0.014 + 0.25 / window.unit_pixels
     bridge = torch.minimum(half_wire - (window.y + 0.06).abs_(), face.eye_distance - 0.25 - x)
-    arms = torch.minimum(half_wire - (window.y + 0.08).abs_(),
-                         (x - face.eye_distance - 0.27).minimum(face.head_width - 0.02 - x))  # fmt: skip
+    beside = (x - face.eye_distance - 0.27).minimum(face.head_width - 0.02 - x)
+    arms = torch.minimum(half_wire - (window.y + 0.08).abs_(), beside)
     frame = (half_wire - ring.abs_()).maximum(bridge).maximum(arms)
     window.paint(window.cover(frame).mul_(face.glasses), face.glasses_colour)
 

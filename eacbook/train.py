@@ -65,9 +65,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        sizes = {"epochs": self.epochs, "batch_size": self.batch_size, "size": self.size or 1}
+        sizes = {"epochs": self.epochs, "batch_size": self.batch_size, "size": self.size}
         for name, value in sizes.items():
-            if value < 1:
+            if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
         if self.seed < 0:
             raise InputError(f"seed must be 0 or more, got {self.seed}")
@@ -196,8 +196,8 @@ def train(
         noisy: labels of the training faces, as from :func:`eacbook.inject_noise`.
         device: None takes CUDA or MPS where there is one, else the CPU.
         hooks: called at the start, after each batch, after each epoch and at the end, in this order
-            behind the built-in history and memorisation; a checkpoint comes last, so that it holds
-            what the others found. See :mod:`eacbook.hooks`.
+            behind the built-in history and memorisation; a checkpoint starts first and otherwise
+            comes last, so that it holds what the others found. See :mod:`eacbook.hooks`.
         **recipe: the fields of :class:`Recipe`: epochs, learning_rate, seed, ...
 
     Returns:
@@ -223,22 +223,25 @@ def train(
     hooks = [History(), Memorisation(), *sorted(hooks, key=lambda h: isinstance(h, Checkpoint))]
 
     with contextlib.ExitStack() as endings:
-        for hook in hooks:
+        # A checkpoint starts first, so that the others see the epoch from which it goes on.
+        for hook in sorted(hooks, key=lambda hook: not isinstance(hook, Checkpoint)):
             endings.callback(hook.on_end, training)
             hook.on_start(training)
-        whole_epoch = copy.deepcopy(network.state_dict())
+        whole_epoch = copy.deepcopy(network.state_dict()), dict(training.kept)
         try:
             while training.epoch < recipe.epochs and not training.stop:
                 _train_one_epoch(training, hooks)
                 for hook in hooks:
                     hook.after_epoch(training)
+                whole_epoch = copy.deepcopy(network.state_dict()), dict(training.kept)
                 training.rows.append(training.row)
                 training.epoch += 1
-                whole_epoch = copy.deepcopy(network.state_dict())
         except KeyboardInterrupt:
             if not training.rows:
                 raise
-            network.load_state_dict(whole_epoch)
+            weights, training.kept = whole_epoch
+            network.load_state_dict(weights)
+            training.stop = False  # if a hook wished to stop, then in the epoch that is given up
 
     finished = training.stop or training.epoch == recipe.epochs
     return Run(network.eval(), training.rows, noisy, settings, finished, kept=training.kept)
@@ -263,7 +266,9 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
     # Layers with randomness of their own (dropout) draw from torch's global generator.
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(training.recipe.seed, "layers", training.epoch))
-        for batch in _batches(training):
+        for batch in batches(
+            training.faces, training.noisy, training.recipe, training.epoch, training.device
+        ):
             losses = training.method.loss(network, batch)
             optimizer.zero_grad()
             losses["loss"].backward()
@@ -276,19 +281,19 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
     training.row["seconds"] = time.perf_counter() - started
 
 
-def _batches(training: Training) -> Iterator[Batch]:
-    """Every training face once, in an order drawn for this epoch."""
-    faces, given, device = training.faces.train, training.noisy.given, training.device
-    recipe = training.recipe
+def batches(
+    faces: FaceData, noisy: NoisyLabels, recipe: Recipe, epoch: int, device: torch.device | str = "cpu"
+) -> Iterator[Batch]:
+    """The very batches of an epoch (from 0): every training face once, in an order of this epoch."""
 
     def generator(stream: str, on: torch.device | str = device) -> torch.Generator:
-        return torch.Generator(on).manual_seed(stream_seed(recipe.seed, stream, training.epoch))
+        return torch.Generator(on).manual_seed(stream_seed(recipe.seed, stream, epoch))
 
-    order = torch.randperm(len(faces), generator=generator("order", "cpu"))
+    order = torch.randperm(len(faces.train), generator=generator("order", "cpu"))
     streams = {name: generator(name) for name in Batch.STREAMS}
     for index in order.split(recipe.batch_size):
-        images = faces.images[index].to(device)
-        yield Batch(images, given[index].to(device), index, streams, recipe.size)
+        images, labels = faces.train.images[index], noisy.given[index]
+        yield Batch(images.to(device), labels.to(device), index, streams, recipe.size)
 
 
 def _check_finite(training: Training) -> None:
@@ -320,9 +325,9 @@ def describe_training(
     """
     if len(noisy.given) != len(faces.train):
         raise InputError(f"{len(noisy.given)} noisy labels for {len(faces.train)} training faces")
-    highest = int(noisy.given.max())
-    if highest >= faces.num_classes:
-        raise InputError(f"a noisy label is {highest}, with {faces.num_classes} classes")
+    for label in (int(noisy.given.min()), int(noisy.given.max())):
+        if not 0 <= label < faces.num_classes:
+            raise InputError(f"a noisy label is {label}, with {faces.num_classes} classes")
     weights = hashlib.sha256()
     for tensor in network.state_dict().values():
         weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -331,10 +336,15 @@ def describe_training(
         "data": {"name": faces.name, "fingerprint": faces.fingerprint, "train": len(faces.train)},
         "noise": {**noisy.settings, "given": given.hexdigest()[:16]},
         "method": describe_method(method),
-        "network": {"name": network.name, "initial": weights.hexdigest()[:16]},
+        "network": {"name": network_name(network), "initial": weights.hexdigest()[:16]},
         "recipe": asdict(recipe),
         "version": VERSION,
     }
+
+
+def network_name(network: nn.Module) -> str:
+    """Its ``name``, or its class where somebody brings a network of their own."""
+    return getattr(network, "name", type(network).__name__)
 
 
 def best_device() -> str:

@@ -222,9 +222,7 @@ def test_what_is_no_transition_matrix_is_refused(matrix, message):
 @st.composite
 def labels_with_votes(draw):
     labels, num_classes = draw(label_sets(st.integers(2, 6)))
-    row = st.lists(
-        st.sampled_from([0, 0, 0, 1, 2, 9]), min_size=num_classes, max_size=num_classes
-    )
+    row = st.lists(st.sampled_from([0, 0, 0, 1, 2, 9]), min_size=num_classes, max_size=num_classes)
     rows = draw(st.lists(row, min_size=len(labels), max_size=len(labels)))
     return labels, num_classes, torch.tensor(rows)
 

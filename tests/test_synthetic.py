@@ -1,4 +1,4 @@
-"""The drawn faces: the same for the same seed, true to their action units, symmetric in expression."""
+"""The drawn faces: the same for a seed, true to their action units, symmetric in expression."""
 
 import pytest
 import torch

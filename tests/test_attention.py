@@ -1,0 +1,101 @@
+"""Class activation maps of faces and of their mirror images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import small_network
+from torch import nn
+
+from eacbook.attention import attention_maps, flip_consistency, heat
+from eacbook.augment import mirror, normalise
+
+
+def random_maps(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+
+def test_flip_consistency_by_hand():
+    maps = torch.tensor([[[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]]])
+    of_mirror = torch.tensor([[[[3.0, 2.0, 5.0], [0.0, 0.0, 1.0]]]])
+    # Flipped back: 5 2 3 / 1 0 0, so the differences are -4 and -1 in six places.
+    assert flip_consistency(maps, of_mirror).item() == pytest.approx(17 / 6)
+
+
+def test_flip_consistency_is_zero_exactly_for_maps_that_follow_the_mirror():
+    maps = random_maps(2, 7, 6, 6)
+    assert flip_consistency(maps, mirror(maps)).item() == 0
+    assert flip_consistency(maps, maps).item() > 0
+
+
+def test_flip_consistency_takes_the_mean_over_every_axis():
+    maps, other = random_maps(2, 3, 4, 5), random_maps(2, 3, 4, 5, seed=1)
+    once = flip_consistency(maps, other).item()
+    for repeats in [(4, 1, 1, 1), (1, 4, 1, 1), (1, 1, 4, 1)]:
+        assert flip_consistency(maps.repeat(repeats), other.repeat(repeats)).item() == (
+            pytest.approx(once)
+        )
+
+
+def test_flip_consistency_is_differentiable_in_both():
+    maps, other = random_maps(1, 2, 2, 3), random_maps(1, 2, 2, 3, seed=1)
+    assert torch.autograd.gradcheck(
+        flip_consistency, (maps.requires_grad_(), other.requires_grad_())
+    )
+
+
+@pytest.mark.parametrize("size", [None, 24])
+def test_maps_are_those_of_the_faces_and_of_their_mirror_images(faces, size):
+    network = small_network().train()
+    images = faces.test.images[:5]
+    logits, maps, of_mirror = attention_maps(network, images, size)
+    assert logits.shape == (5, 3)
+    assert maps.shape == of_mirror.shape == (5, 3, *[2 if size is None else 3] * 2)
+    assert all(module.training for module in network.modules())
+
+    network.eval()
+    with torch.no_grad():
+        expected_logits, expected = network(normalise(images, size))
+        _, expected_of_mirror = network(normalise(images.flip(3), size))
+    torch.testing.assert_close(logits, expected_logits)
+    torch.testing.assert_close(maps, expected)
+    torch.testing.assert_close(of_mirror, expected_of_mirror)
+    assert not torch.allclose(of_mirror, maps)
+    assert not torch.allclose(of_mirror, mirror(maps))
+
+
+class Failing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.part = nn.Linear(1, 1)
+
+    def forward(self, x):
+        raise ZeroDivisionError
+
+
+def test_a_failing_network_gets_its_mode_back(faces):
+    network = Failing().train()
+    network.part.eval()
+    with pytest.raises(ZeroDivisionError):
+        attention_maps(network, faces.test.images[:2])
+    assert network.training and not network.part.training
+
+
+def test_heat_lies_between_zero_and_one_and_reaches_one_on_every_positive_map():
+    pictures = heat(random_maps(2, 3, 6, 6) * 100, size=48)
+    assert pictures.shape == (2, 3, 48, 48)
+    assert pictures.min() == 0
+    torch.testing.assert_close(pictures.amax((-2, -1)), torch.ones(2, 3))
+
+
+def test_heat_of_a_negative_map_is_dark():
+    assert heat(-torch.ones(3, 6, 6), size=12).max() == 0
+
+
+def test_heat_of_one_scale_keeps_the_strengths_of_maps_apart():
+    weak, strong = torch.ones(6, 6), torch.full((6, 6), 4.0)
+    pictures = heat(torch.stack([weak, strong]), size=6, scale=4.0)
+    torch.testing.assert_close(pictures[0], torch.full((6, 6), 0.25))
+    torch.testing.assert_close(pictures[1], torch.ones(6, 6))
+    assert heat(strong, size=6, scale=2.0).max() == 1

@@ -1,0 +1,384 @@
+"""Hooks: interrupts, early stopping, kept losses, progress, and checkpoints that survive a kill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import same_weights, small_network, striped_faces
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from eacbook.augment import normalise
+from eacbook.errors import InputError
+from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosses
+from eacbook.methods import EAC, Baseline
+from eacbook.noise import inject_noise
+from eacbook.train import SCHEDULES, train
+
+QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
+BATCHES = 3
+
+
+@pytest.fixture(scope="module")
+def noisy(faces):
+    return inject_noise(faces.train.labels, 0.25, 3)
+
+
+def facts(run):
+    """The rows without what a clock says."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in run.rows]
+
+
+class Weights(Hook):
+    """A copy of the weights after every epoch."""
+
+    def __init__(self):
+        self.states = []
+
+    def after_epoch(self, training):
+        state = training.network.state_dict()
+        self.states.append({name: tensor.clone() for name, tensor in state.items()})
+
+    def are_those_of(self, network, epoch):
+        state = network.state_dict()
+        return all(torch.equal(t, state[name]) for name, t in self.states[epoch - 1].items())
+
+
+class RaiseAt(Hook):
+    """Raises in an epoch (from 1), after one of its batches (from 1) or after its last."""
+
+    def __init__(self, error, epoch, batch=None):
+        self.error, self.epoch, self.batch = error, epoch, batch
+
+    def after_batch(self, training):
+        if (training.epoch + 1, len(training.losses)) == (self.epoch, self.batch):
+            raise self.error
+
+    def after_epoch(self, training):
+        if training.epoch + 1 == self.epoch and self.batch is None:
+            raise self.error
+
+
+class Ends(Hook):
+    """Counts the batches and the ends."""
+
+    def __init__(self):
+        self.batches = self.ends = 0
+
+    def after_batch(self, training):
+        self.batches += 1
+
+    def on_end(self, training):
+        self.ends += 1
+
+
+# ---------------------------------------------------------------------------- interrupts
+
+
+@pytest.mark.parametrize("batch", [2, None])
+def test_an_interrupt_leaves_the_run_as_it_was_after_the_last_whole_epoch(faces, noisy, batch):
+    weights, ends = Weights(), Ends()
+    hooks = [SampleLosses(), weights, ends, RaiseAt(KeyboardInterrupt, 3, batch)]
+    run = train(EAC(weight=0.5), small_network(), faces, noisy, hooks=hooks, **QUICK)
+    assert [row["epoch"] for row in run.rows] == [1, 2]
+    assert not run.finished
+    assert weights.are_those_of(run.network, epoch=2)
+    assert run.kept["sample_losses"].shape == (2, 96), "as it was after the last whole epoch"
+    assert run.summary["epochs"] == 2
+    assert not run.network.training
+    assert ends.ends == 1
+
+
+class StopAfter(Hook):
+    """Asks for the end of the training in an epoch (from 1)."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def after_epoch(self, training):
+        training.stop = training.epoch + 1 == self.epoch
+
+
+def test_a_hook_may_stop_the_training(faces, noisy):
+    run = train(Baseline(), small_network(), faces, noisy, hooks=[StopAfter(2)], **QUICK)
+    assert len(run.rows) == 2 and run.finished
+
+
+def test_an_interrupted_run_is_not_finished_though_a_hook_asked_for_its_end(faces, noisy):
+    hooks = [StopAfter(2), RaiseAt(KeyboardInterrupt, 2)]
+    run = train(Baseline(), small_network(), faces, noisy, hooks=hooks, **QUICK)
+    assert len(run.rows) == 1 and not run.finished
+
+
+def test_an_interrupt_before_the_first_epoch_ends_goes_through(faces, noisy):
+    ends = Ends()
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            Baseline(),
+            small_network(),
+            faces,
+            noisy,
+            hooks=[RaiseAt(KeyboardInterrupt, 1, 2), ends],
+            **QUICK,
+        )
+    assert ends.ends == 1
+
+
+@pytest.mark.parametrize("batch", [2, None])
+def test_an_error_of_a_hook_goes_through_and_every_hook_is_ended(faces, noisy, batch):
+    before, after = Ends(), Ends()
+    raising = RaiseAt(ZeroDivisionError("mine"), 2, batch)
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        hooks = [before, raising, after]
+        train(Baseline(), small_network(), faces, noisy, hooks=hooks, **QUICK)
+    assert before.ends == after.ends == 1
+    assert before.batches == (BATCHES + 2 if batch else 2 * BATCHES)
+
+
+def test_hooks_are_called_in_their_order_and_a_checkpoint_last(faces, noisy, tmp_path):
+    calls = []
+
+    class Note(Hook):
+        def __init__(self, name):
+            self.name = name
+
+        def after_epoch(self, training):
+            calls.append((self.name, "memorised" in training.row))
+
+    class NotingCheckpoint(Checkpoint):
+        def after_epoch(self, training):
+            calls.append(("checkpoint", True))
+
+    hooks = [Note("first"), NotingCheckpoint(tmp_path / "state"), Note("second")]
+    train(Baseline(), small_network(), faces, noisy, hooks=hooks, **(QUICK | {"epochs": 1}))
+    assert calls == [("first", True), ("second", True), ("checkpoint", True)]
+
+
+# ---------------------------------------------------------------------------- what hooks keep
+
+
+def test_sample_losses_are_those_of_the_given_labels_without_augmentation(faces, noisy):
+    weights = Weights()
+    run = train(Baseline(), small_network(), faces, noisy, hooks=[SampleLosses(), weights], **QUICK)
+    kept = run.kept["sample_losses"]
+    assert kept.shape == (4, 96) and kept.dtype == torch.float32
+    network = small_network().eval()
+    for epoch in (0, 3):
+        network.load_state_dict(weights.states[epoch])
+        with torch.no_grad():
+            logits, _ = network(normalise(faces.train.images))
+        expected = functional.cross_entropy(logits, noisy.given, reduction="none")
+        torch.testing.assert_close(kept[epoch], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reached", "patience", "epochs", "best"),
+    [
+        # 0.5 for the second time is no rise.
+        ([0.2, 0.5, 0.4, 0.5, 0.3, 0.9], 3, 5, 2),
+        ([0.2, 0.5, 0.4, 0.6, 0.3, 0.1], 2, 6, 4),
+        ([0.2, 0.5, 0.4, 0.6, 0.7, 0.8], 1, 3, 2),
+        ([0.9, 0.5, 0.4, 0.6, 0.7, 0.8], 9, 6, 1),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 1, 6, 6),
+    ],
+)
+def test_early_stopping_waits_and_gives_back_the_best_weights(
+    faces, noisy, monkeypatch, reached, patience, epochs, best
+):
+    validation, script = faces.validation, iter(reached)
+    real = sys.modules["eacbook.hooks"].accuracy
+
+    def scripted(logits, labels):
+        return next(script) if labels is validation.labels else real(logits, labels)
+
+    monkeypatch.setattr("eacbook.hooks.accuracy", scripted)
+    weights = Weights()
+    run = train(
+        Baseline(),
+        small_network(),
+        faces,
+        noisy,
+        hooks=[EarlyStopping(validation, patience), weights],
+        **(QUICK | {"epochs": 6}),
+    )
+    assert [row["validation_accuracy"] for row in run.rows] == reached[:epochs]
+    assert run.finished
+    assert weights.are_those_of(run.network, best)
+    assert not run.kept, "the best weights are in the network, and only there"
+
+
+def test_early_stopping_looks_at_the_validation_faces(faces, noisy):
+    network = small_network()
+    hooks = [EarlyStopping(faces.validation)]
+    run = train(Baseline(), network, faces, noisy, hooks=hooks, **(QUICK | {"epochs": 1}))
+    with torch.no_grad():
+        predicted = run.network(normalise(faces.validation.images))[0].argmax(1)
+    expected = (predicted == faces.validation.labels).double().mean()
+    assert run.rows[0]["validation_accuracy"] == expected
+
+
+def test_progress_writes_what_it_is_and_where_it_stands(faces, noisy, capsys):
+    hooks = [Progress("EAC, 30 %")]
+    run = train(EAC(), small_network(), faces, noisy, hooks=hooks, **(QUICK | {"epochs": 2}))
+    written = capsys.readouterr().err
+    assert "EAC, 30 %" in written
+    assert "epoch 2/2" in written and "100%" in written
+    assert f"test {run.rows[-1]['test_accuracy']:.1%}" in written
+
+
+def test_progress_is_named_after_the_method_by_default(faces, noisy, capsys):
+    train(EAC(), small_network(), faces, noisy, hooks=[Progress()], **(QUICK | {"epochs": 1}))
+    assert "eac " in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- checkpoints
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from conftest import small_network, striped_faces
+from eacbook.hooks import Checkpoint, Hook, SampleLosses
+from eacbook.methods import EAC
+from eacbook.noise import inject_noise
+from eacbook.train import train
+
+class Kill(Hook):
+    def after_batch(self, training):
+        if training.epoch == 2 and len(training.losses) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+faces = striped_faces()
+noisy = inject_noise(faces.train.labels, 0.25, 3)
+for schedule in {schedules!r}:
+    child = os.fork()
+    if not child:
+        hooks = [Checkpoint(os.path.join({folder!r}, schedule, "state")), SampleLosses(), Kill()]
+        recipe = {recipe!r} | {{"schedule": schedule}}
+        train(EAC(weight=0.5), small_network(), faces, noisy, hooks=hooks, **recipe)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+"""
+KILLED_RECIPE = QUICK | {"epochs": 5, "seed": 11}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A folder with the checkpoint of a killed process for each schedule."""
+    folder = tmp_path_factory.mktemp("killed")
+    script = KILLED.format(
+        tests=str(Path(__file__).parent),
+        folder=str(folder),
+        schedules=SCHEDULES,
+        recipe=KILLED_RECIPE,
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    return folder
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 needs a system with signals")
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_run_that_was_killed_ends_as_if_it_had_never_been(faces, noisy, killed, schedule):
+    recipe = KILLED_RECIPE | {"schedule": schedule}
+    counter = Ends()
+    hooks = [Checkpoint(killed / schedule / "state"), SampleLosses(), counter]
+    resumed = train(EAC(weight=0.5), small_network(), faces, noisy, hooks=hooks, **recipe)
+    assert counter.batches == 3 * BATCHES, "two of the five epochs were whole"
+
+    hooks = [SampleLosses()]
+    whole = train(EAC(weight=0.5), small_network(), faces, noisy, hooks=hooks, **recipe)
+    assert same_weights(resumed.network, whole.network)
+    assert facts(resumed) == facts(whole)
+    assert resumed.kept.keys() == whole.kept.keys()
+    assert torch.equal(resumed.kept["sample_losses"], whole.kept["sample_losses"])
+    assert resumed.finished
+
+
+def interrupted(faces, noisy, path, hooks=(), **recipe):
+    """Stopped in its third epoch, with a checkpoint."""
+    hooks = [Checkpoint(path), *hooks, RaiseAt(KeyboardInterrupt, 3, 1)]
+    return train(Baseline(), small_network(), faces, noisy, hooks=hooks, **(QUICK | recipe))
+
+
+def resume(faces, noisy, path, method=None, hooks=(), **recipe):
+    hooks = [*hooks, Checkpoint(path)]
+    return train(
+        method or Baseline(), small_network(), faces, noisy, hooks=hooks, **(QUICK | recipe)
+    )
+
+
+def test_a_whole_run_is_not_trained_again(faces, noisy, tmp_path):
+    path = tmp_path / "checkpoint"
+    first, counter = resume(faces, noisy, path), Ends()
+    again = resume(faces, noisy, path, hooks=[counter])
+    assert counter.batches == 0
+    assert same_weights(first.network, again.network)
+    assert again.rows == first.rows
+    assert again.finished
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_early_stopping_goes_on_from_a_checkpoint_with_its_best_weights(faces, noisy, tmp_path):
+    def stopping():
+        return EarlyStopping(faces.validation, patience=2)
+
+    interrupted(faces, noisy, tmp_path / "checkpoint", [stopping()], epochs=8)
+    resumed = resume(faces, noisy, tmp_path / "checkpoint", hooks=[stopping()], epochs=8)
+    whole = train(
+        Baseline(),
+        small_network(),
+        faces,
+        noisy,
+        hooks=[stopping()],
+        **(QUICK | {"epochs": 8}),
+    )
+    assert facts(resumed) == facts(whole)
+    assert same_weights(resumed.network, whole.network)
+
+
+def test_the_progress_bar_of_a_resumed_run_starts_where_it_stands(faces, noisy, tmp_path):
+    interrupted(faces, noisy, tmp_path / "checkpoint")
+    progress = Progress()
+    resume(faces, noisy, tmp_path / "checkpoint", hooks=[progress])
+    assert progress.bar.initial == 2 * BATCHES
+    assert progress.bar.n == progress.bar.total == 4 * BATCHES
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"epochs": 9}, {"learning_rate": 1e-4}, {"method": EAC()}]
+)
+def test_a_checkpoint_of_other_settings_is_refused(faces, noisy, tmp_path, change):
+    interrupted(faces, noisy, tmp_path / "checkpoint")
+    with pytest.raises(InputError, match="other settings"):
+        resume(faces, noisy, tmp_path / "checkpoint", **change)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise", "no facts", "other facts"])
+def test_a_broken_checkpoint_is_refused(faces, noisy, tmp_path, damage):
+    path = tmp_path / "checkpoint"
+    interrupted(faces, noisy, path)
+    whole = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "noise":
+        path.write_bytes(bytes(range(256)) * 40)
+    elif damage == "no facts":
+        save_file({"network.fc.bias": torch.zeros(3)}, path)
+    else:
+        save_file({"network.fc.bias": torch.zeros(3)}, path, {"facts": '{"epoch": 3}'})
+    with pytest.raises(InputError, match="checkpoint .* is broken") as error:
+        resume(faces, noisy, path)
+    assert str(path) in str(error.value)
+
+
+def test_a_checkpoint_of_other_faces_is_refused(noisy, faces, tmp_path):
+    interrupted(faces, noisy, tmp_path / "checkpoint")
+    other = striped_faces(test=24)
+    with pytest.raises(InputError, match="other settings"):
+        resume(other, noisy, tmp_path / "checkpoint")

@@ -1,0 +1,403 @@
+"""The loop: same stream for every method, same end for the same seed, and an honest end when stopped."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from conftest import same_weights, small_network, striped_faces
+from torch import nn
+
+from eacbook.augment import mirror
+from eacbook.errors import InputError, NonFiniteLossError
+from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
+from eacbook.hooks import Hook
+from eacbook.methods import EAC, Baseline
+from eacbook.noise import NoisyLabels, inject_noise
+from eacbook.train import RECIPES, Recipe, Run, describe_training, train
+
+QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def noisy(faces):
+    return inject_noise(faces.train.labels, 0.25, 3)
+
+
+def facts(run):
+    """The rows without what a clock says."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in run.rows]
+
+
+@dataclass(frozen=True)
+class Spying:
+    """Another method, and all that it is shown."""
+
+    name = "spying"
+    method: object
+    batches: list = field(default_factory=list)
+    views: list = field(default_factory=list)
+
+    def loss(self, network, batch):
+        shown = []
+
+        def spy(view):
+            shown.append(view.detach().clone())
+            return network(view)
+
+        losses = self.method.loss(spy, batch)
+        self.batches.append(batch)
+        self.views.append(shown)
+        return losses
+
+
+# ---------------------------------------------------------------------------- the same stream
+
+
+def test_two_methods_see_the_same_faces_in_the_same_order_and_the_same_first_view(faces, noisy):
+    spies = [Spying(Baseline()), Spying(EAC(weight=1.0))]
+    for spy in spies:
+        train(spy, small_network(), faces, noisy, seed=7, **QUICK)
+    one, other = spies
+    assert len(one.batches) == len(other.batches) == 9
+    for b, c, (plain,), (original, _) in zip(
+        one.batches, other.batches, one.views, other.views, strict=True
+    ):
+        assert torch.equal(b.index, c.index)
+        assert torch.equal(b.labels, noisy.given[b.index])
+        assert torch.equal(b.images, faces.train.images[b.index])
+        # Baseline flips half of the first view, EAC shows its mirror image separately.
+        flipped = (plain != original).flatten(1).any(1)
+        assert torch.equal(plain[flipped], mirror(original[flipped]))
+
+
+def test_every_epoch_shows_every_face_once_in_an_order_of_its_own(faces, noisy):
+    spy = Spying(Baseline())
+    train(spy, small_network(), faces, noisy, **QUICK)
+    orders = torch.cat([batch.index for batch in spy.batches]).view(3, 96)
+    assert torch.equal(orders.sort(1).values, torch.arange(96).expand(3, 96))
+    assert len({tuple(order) for order in orders.tolist()}) == 3
+
+
+def test_another_seed_draws_another_order(faces, noisy):
+    spies = [Spying(Baseline()), Spying(Baseline())]
+    for seed, spy in enumerate(spies):
+        train(spy, small_network(), faces, noisy, seed=seed, **(QUICK | {"epochs": 1}))
+    assert not torch.equal(spies[0].batches[0].index, spies[1].batches[0].index)
+
+
+def test_the_network_works_at_the_size_of_the_recipe(faces, noisy):
+    spy = Spying(EAC())
+    train(spy, small_network(), faces, noisy, size=24, **(QUICK | {"epochs": 1}))
+    assert all(view.shape[1:] == (3, 24, 24) for views in spy.views for view in views)
+
+
+# ---------------------------------------------------------------------------- the same end
+
+
+@pytest.mark.parametrize("method", [Baseline(), EAC(weight=0.5)])
+def test_the_same_seed_ends_in_the_same_weights_and_another_seed_elsewhere(faces, noisy, method):
+    torch.manual_seed(1)
+    one = train(method, small_network(), faces, noisy, seed=3, **QUICK)
+    torch.manual_seed(2)
+    again = train(method, small_network(), faces, noisy, seed=3, **QUICK)
+    other = train(method, small_network(), faces, noisy, seed=4, **QUICK)
+    assert same_weights(one.network, again.network)
+    assert facts(one) == facts(again)
+    assert not same_weights(one.network, other.network)
+
+
+def test_training_touches_neither_the_callers_network_nor_the_random_state(faces, noisy):
+    network = small_network().eval()
+    network.fc.train()
+    before = copy.deepcopy(network)
+    state = torch.random.get_rng_state()
+    run = train(Baseline(), network, faces, noisy, **QUICK)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert same_weights(network, before)
+    assert network.fc.training and not network.backbone.training
+    assert not same_weights(network, run.network)
+    assert all(p.grad is None for p in network.parameters())
+    assert not run.network.training
+
+
+def test_a_trivial_set_is_learnt(faces):
+    clean = inject_noise(faces.train.labels, 0.0, 3)
+    recipe = QUICK | {"epochs": 12, "batch_size": 16}
+    for method in (Baseline(), EAC(weight=0.1)):
+        run = train(method, small_network(), faces, clean, **recipe)
+        assert run.rows[-1]["loss"] < run.rows[0]["loss"] / 2
+        assert run.summary["test_accuracy"] > 0.9 > run.rows[0]["test_accuracy"] + 0.1
+        assert accuracy(predict(run.network, faces.test.images), faces.test.labels) > 0.9
+
+
+def test_the_last_smaller_batch_is_trained_too(noisy):
+    faces = striped_faces(train=33)
+    labels = inject_noise(faces.train.labels, 0.2, 3)
+    spy = Spying(Baseline())
+    train(spy, small_network(), faces, labels, **(QUICK | {"epochs": 1}))
+    assert [len(batch.index) for batch in spy.batches] == [32, 1]
+
+
+# ---------------------------------------------------------------------------- what is reported
+
+
+def test_evaluation_by_hand():
+    logits = torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0], [2.0, 0, 0]])
+    assert accuracy(logits, torch.tensor([0, 1, 2, 1])) == 0.75
+    noisy = NoisyLabels(
+        given=torch.tensor([0, 1, 0, 2, 1, 0]),
+        true=torch.tensor([1, 1, 2, 0, 0, 0]),
+        asked=torch.eye(3),
+        settings={},
+    )
+    # Faces 0, 2, 3 and 4 are wrong, given 0 0 2 1 for 1 2 0 0; predicted are 0 1 2 0.
+    assert memorised_and_recovered(logits, noisy) == (0.5, 0.25)
+    expected = [-math.log(math.e**2 / (math.e**2 + 2)), math.log(math.e**2 + 2)]
+    losses = sample_losses(logits[:2], torch.tensor([0, 0])).tolist()
+    assert losses == pytest.approx(expected)
+
+
+def test_prediction_does_not_depend_on_its_batches(faces, monkeypatch):
+    network = small_network().train()
+    whole = predict(network, faces.test.images)
+    monkeypatch.setattr("eacbook.evaluate.BATCH_SIZE", 7)
+    torch.testing.assert_close(predict(network, faces.test.images), whole)
+    assert whole.shape == (48, 3) and network.training
+
+
+def test_the_rows_say_what_the_network_of_the_run_does(faces, noisy):
+    run = train(EAC(weight=0.5), small_network(), faces, noisy, **QUICK)
+    last, flipped = run.rows[-1], noisy.flipped
+    predicted = predict(run.network, faces.train.images).argmax(1)[flipped]
+    assert last["memorised"] == (predicted == noisy.given[flipped]).double().mean()
+    assert last["recovered"] == (predicted == noisy.true[flipped]).double().mean()
+    test = predict(run.network, faces.test.images).argmax(1)
+    assert last["test_accuracy"] == (test == faces.test.labels).double().mean()
+    assert last["loss"] == pytest.approx(last["cross_entropy"] + 0.5 * last["consistency"])
+    assert [row["epoch"] for row in run.rows] == [1, 2, 3]
+    assert run.finished and run.noisy is noisy
+    assert list(run.history.index) == [1, 2, 3]
+    assert run.history.loc[3, "memorised"] == last["memorised"]
+
+
+def test_nothing_is_memorised_where_no_label_is_wrong(faces):
+    clean = inject_noise(faces.train.labels, 0.0, 3)
+    run = train(Baseline(), small_network(), faces, clean, **(QUICK | {"epochs": 1}))
+    assert run.rows[0]["memorised"] is None and run.rows[0]["recovered"] is None
+    assert run.summary["memorised"] is None
+
+
+def test_the_summary_by_hand():
+    accuracies = [0.1, 0.9, 0.5, 0.6, 0.7, 0.6, 0.6]
+    rows = [
+        {"test_accuracy": a, "memorised": a / 2, "recovered": a / 4, "seconds": 2.0}
+        for a in accuracies
+    ]
+    run = Run(nn.Identity(), rows, None, {})
+    assert run.summary == pytest.approx(
+        {
+            "test_accuracy": (0.5 + 0.6 + 0.7 + 0.6 + 0.6) / 5,
+            "test_accuracy_last": 0.6,
+            "test_accuracy_best": 0.9,
+            "best_epoch": 2,
+            "memorised": 0.3,
+            "recovered": 0.15,
+            "epochs": 7,
+            "seconds": 14.0,
+        }
+    )
+    assert replace(run, rows=rows[:2]).summary["test_accuracy"] == pytest.approx(0.5)
+
+
+# ---------------------------------------------------------------------------- learning rate
+
+
+class LearningRates(Hook):
+    """The learning rate of every step."""
+
+    def on_start(self, training):
+        self.used = training.scheduler.get_last_lr()
+
+    def after_batch(self, training):
+        self.used += training.scheduler.get_last_lr()
+
+
+def rates_of(faces, noisy, **recipe):
+    hook = LearningRates()
+    run = train(Baseline(), small_network(), faces, noisy, hooks=[hook], **(QUICK | recipe))
+    assert [row["learning_rate"] for row in run.rows] == hook.used[:-1:3]
+    return hook.used[:-1]  # what stands there after the last step is never used
+
+
+def test_the_exponential_schedule_multiplies_once_an_epoch(faces, noisy):
+    rates = rates_of(faces, noisy, schedule="exponential", decay=0.5, learning_rate=4e-3)
+    assert rates == pytest.approx([4e-3] * 3 + [2e-3] * 3 + [1e-3] * 3)
+
+
+def test_the_one_cycle_schedule_rises_to_its_peak_and_ends_near_zero(faces, noisy):
+    rates = rates_of(faces, noisy, schedule="one-cycle", epochs=5, learning_rate=4e-3)
+    peak = rates.index(max(rates))
+    # 15 steps are few, so that the peak lies between two of them.
+    assert 0.8 * 4e-3 < max(rates) <= 4e-3
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 3 <= peak <= 5 and rates[0] < 4e-3 / 10 and rates[-1] < 4e-3 / 1000
+
+
+@pytest.mark.parametrize(("network", "learning_rate"), [("resnet18", 2e-4), ("resnet50", 1e-4)])
+def test_the_resnets_have_the_papers_recipe(network, learning_rate):
+    assert RECIPES[network] == Recipe(
+        epochs=60,
+        batch_size=32,
+        learning_rate=learning_rate,
+        weight_decay=1e-4,
+        schedule="exponential",
+        decay=0.9,
+        size=224,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epochs", 0, "epochs must be at least 1, got 0"),
+        ("epochs", -3, "epochs must be at least 1"),
+        ("batch_size", 0, "batch_size must be at least 1"),
+        ("size", 0, "size must be at least 1, got 0"),
+        ("size", -8, "size must be at least 1"),
+        ("seed", -1, "seed must be 0 or more"),
+        ("learning_rate", 0, "learning_rate must be above 0"),
+        ("learning_rate", -1e-3, "learning_rate must be above 0"),
+        ("learning_rate", math.inf, "learning_rate must be above 0"),
+        ("learning_rate", math.nan, "learning_rate must be above 0"),
+        ("weight_decay", -1e-4, "weight_decay must be 0 or more"),
+        ("weight_decay", math.nan, "weight_decay must be 0 or more"),
+        ("decay", 0, r"decay must lie in \(0, 1\]"),
+        ("decay", 1.1, r"decay must lie in \(0, 1\]"),
+        ("schedule", "cosine", "'cosine': expected one of exponential, one-cycle"),
+    ],
+)
+def test_a_recipe_that_is_none_is_refused(name, value, message):
+    with pytest.raises(InputError, match=message):
+        Recipe(**{name: value})
+
+
+def test_an_unknown_field_of_the_recipe_is_refused(faces, noisy):
+    with pytest.raises(TypeError, match="learning_rat"):
+        train(Baseline(), small_network(), faces, noisy, learning_rat=1e-3)
+
+
+# ---------------------------------------------------------------------------- what does not fit
+
+
+def labels_of(given, true=None):
+    given = torch.tensor(given)
+    true = given.clone() if true is None else torch.tensor(true)
+    return NoisyLabels(given, true, torch.eye(3), {"kind": "by hand"})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([0, 1, 2], "3 noisy labels for 96 training faces"),
+        ([0, 1, 3] * 32, "a noisy label is 3, with 3 classes"),
+        ([0, 1, -1] * 32, "a noisy label is -1"),
+        ([0, 1, -100] * 32, "a noisy label is -100"),
+    ],
+)
+def test_labels_that_do_not_fit_the_faces_are_refused(faces, given, message):
+    with pytest.raises(InputError, match=message):
+        train(Baseline(), small_network(), faces, labels_of(given), **QUICK)
+
+
+@dataclass(frozen=True)
+class Exploding:
+    """Its loss is not a number from its eighth batch on."""
+
+    name = "exploding"
+    calls: list = field(default_factory=list)
+
+    def loss(self, network, batch):
+        self.calls.append(len(batch.labels))
+        loss = network(batch.original(None))[0].mean()
+        return {"loss": loss * (math.nan if len(self.calls) >= 8 else 1), "part": loss}
+
+
+class Diary(Hook):
+    """Which of its methods were called."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_start(self, training):
+        self.calls.append("start")
+
+    def after_batch(self, training):
+        self.calls.append("batch")
+
+    def after_epoch(self, training):
+        self.calls.append("epoch")
+
+    def on_end(self, training):
+        self.calls.append("end")
+
+
+def test_a_loss_that_is_not_finite_says_where_and_what_to_try(faces, noisy):
+    diary = Diary()
+    with pytest.raises(NonFiniteLossError) as error:
+        train(Exploding(), small_network(), faces, noisy, hooks=[diary], **QUICK)
+    message = str(error.value)
+    assert "exploding" in message
+    assert "epoch 3, batch 2 of 3" in message
+    assert "loss nan" in message and "part " in message
+    assert "smaller learning rate" in message and "smaller weight" in message
+    assert diary.calls[-1] == "end" and diary.calls.count("epoch") == 2
+
+
+def test_a_learning_rate_that_is_too_large_ends_in_that_error(faces, noisy):
+    recipe = {"schedule": "exponential", "learning_rate": 1e30}
+    with pytest.raises(NonFiniteLossError, match="now 1e\\+30"):
+        train(EAC(), small_network(), faces, noisy, **(QUICK | recipe))
+
+
+# ---------------------------------------------------------------------------- settings
+
+
+def test_everything_that_decides_the_outcome_stands_in_the_settings(faces, noisy):
+    def describe(method=None, network=None, data=faces, labels=noisy, **recipe):
+        return describe_training(
+            method or EAC(), network or small_network(), data, labels, Recipe(**recipe)
+        )
+
+    changes = [
+        describe(method=EAC(weight=1.0)),
+        describe(method=Baseline()),
+        describe(network=small_network(seed=1)),
+        describe(data=replace(faces, fingerprint="other")),
+        describe(labels=inject_noise(faces.train.labels, 0.25, 3, seed=1)),
+        describe(labels=inject_noise(faces.train.labels, 0.3, 3)),
+        describe(seed=1),
+        describe(epochs=7),
+        describe(schedule="exponential"),
+    ]
+    assert describe() == describe()
+    for index, one in enumerate(changes):
+        assert one not in [describe(), *changes[:index]]
+
+
+def test_a_network_of_ones_own_needs_no_name(faces, noisy):
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x):
+            maps = self.conv(x)
+            return maps.mean((2, 3)), maps
+
+    run = train(Baseline(), Own(), faces, noisy, **(QUICK | {"epochs": 1}))
+    assert run.settings["network"]["name"] == "Own"
