@@ -1,4 +1,4 @@
-"""Learn how neural networks memorise wrong labels, and how Erasing Attention Consistency stops it."""
+"""Learn how networks memorise wrong labels, and how Erasing Attention Consistency stops it."""
 
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData, FaceSet, load_faces, synthetic_faces
@@ -6,6 +6,31 @@ from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosse
 from eacbook.methods import EAC, METHODS, Baseline, build_method
 from eacbook.networks import build_network
 from eacbook.noise import NoisyLabels, inject_noise
-from eacbook.train import Run, train
+from eacbook.train import RECIPES, Recipe, Run, train
+
+__all__ = [
+    "EAC",
+    "METHODS",
+    "RECIPES",
+    "Baseline",
+    "Checkpoint",
+    "EarlyStopping",
+    "FaceData",
+    "FaceSet",
+    "Hook",
+    "InputError",
+    "NoisyLabels",
+    "NonFiniteLossError",
+    "Progress",
+    "Recipe",
+    "Run",
+    "SampleLosses",
+    "build_method",
+    "build_network",
+    "inject_noise",
+    "load_faces",
+    "synthetic_faces",
+    "train",
+]
 
 __version__ = "0.1.0"

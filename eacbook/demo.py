@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from eacbook.faces import FaceData, load_faces
@@ -12,11 +13,12 @@ from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.report import write_report
 from eacbook.runs import FOLDER, find_or_train, summary_table
-from eacbook.train import Run
+from eacbook.train import RECIPES, Run
 
 EAC_WEIGHT = 1.0
 """For ``tiny`` trained from scratch; chosen on the validation faces, see benchmarks/README.md."""
 
+RECIPE = RECIPES["tiny"]
 METHODS = (Baseline(), EAC(weight=EAC_WEIGHT))
 
 
@@ -46,7 +48,8 @@ def train_demo(
     runs = {
         method.name: find_or_train(
             method, network, faces, noisy,
-            folder=folder, fresh=fresh, device=device, hooks=[Progress()], seed=seed,
+            folder=folder, fresh=fresh, device=device, hooks=[Progress()],
+            **asdict(replace(RECIPE, seed=seed)),
         )
         for method in METHODS
     }  # fmt: skip

@@ -175,18 +175,25 @@ def sample_traits(labels: Tensor, identities: Tensor, seed: int) -> dict[str, Te
     draws = torch.rand(len(labels), 1 + 3 * units + len(PHOTOGRAPH_RANGES) + 7, generator=generator)
     expression, photograph, rest = draws.split([1 + 3 * units, len(PHOTOGRAPH_RANGES), 7], dim=1)
     person = sample_persons(identities)
+    photograph = scale_to_ranges(photograph, PHOTOGRAPH_RANGES)
+    # A hand comes from below or from a side and leaves eyes and brows free.
+    is_hand = rest[:, 4] < 0.5
+    photograph["occluder_y"] = torch.where(
+        is_hand, 0.6 + 0.2 * photograph["occluder_y"], photograph["occluder_y"]
+    )
+    photograph["occluder_slant"] = photograph["occluder_slant"] * torch.where(is_hand, 0.6, 1.0)
     return light_colours(
         person
         | sample_expressions(labels, expression)
-        | scale_to_ranges(photograph, PHOTOGRAPH_RANGES)
+        | photograph
         | {
             "background_top": pick(BACKGROUND_TONES, rest[:, 0]),
             "background_bottom": pick(BACKGROUND_TONES, rest[:, 1]),
             "cloth_colour": pick(CLOTH_TONES, rest[:, 2]),
             "occluded": (rest[:, 3] < OCCLUSION_RATE).float(),
-            "occluder_hand": (rest[:, 4] < 0.5).float(),
+            "occluder_hand": is_hand.float(),
             "occluder_colour": torch.where(
-                rest[:, 4:5] < 0.5, person["skin_colour"] * 0.95, pick(CLOTH_TONES, rest[:, 5])
+                is_hand[:, None], person["skin_colour"] * 0.95, pick(CLOTH_TONES, rest[:, 5])
             ),
             "noise_place": rest[:, 6],
         }
@@ -251,7 +258,7 @@ def sample_persons(identities: Tensor) -> dict[str, Tensor]:
         "glasses_colour": pick(((0.13, 0.12, 0.13), (0.45, 0.27, 0.15), (0.72, 0.60, 0.36),
                                 (0.55, 0.16, 0.20)), glasses_tone),
         **{f"hair_{name}": cut[name] for name in HAIR_COLUMNS[:-1]},
-        "beard": torch.where(bearded, 0.35 + 1.2 * beard, 0.0),
+        "beard": torch.where(bearded, 0.60 + 0.8 * beard, 0.0),
         "moustache": torch.where(short_hair & (moustache < 0.3), 0.9, 0.0),
         "glasses": (glasses < 0.2).float(),
         "mole": (mole < 0.15).float(),

@@ -129,7 +129,7 @@ def load_faces(source: str | Path = "synthetic") -> FaceData:
 def synthetic_faces(
     train: int = 3000,
     test: int = 1400,
-    validation: int = 1400,
+    validation: int = 700,
     *,
     size: int = 48,
     seed: int = 0,

@@ -22,7 +22,6 @@ from tqdm.auto import tqdm
 
 from eacbook.errors import InputError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
-from eacbook.faces import FaceSet
 
 if TYPE_CHECKING:
     from eacbook.train import Training
@@ -34,6 +33,14 @@ class Hook:
     During ``after_epoch`` the epoch is not yet counted: ``training.epoch`` epochs were finished
     before it, and ``training.row`` is the row to which a hook adds its columns.
     """
+
+    def describe(self) -> dict | None:
+        """Plain values that enter the run's settings; None for a hook that only watches.
+
+        A hook that decides the outcome, or keeps something with the run, must describe itself, so
+        that a stored run is not taken for one that was trained without it.
+        """
+        return None
 
     def on_start(self, training: Training) -> None:
         """Before the first epoch."""
@@ -49,15 +56,17 @@ class Hook:
 
 
 class History(Hook):
-    """Adds the epoch's mean losses and the test accuracy."""
+    """Adds the epoch's mean losses, the test accuracy and, where there is a split, the validation's."""
 
     def after_epoch(self, training: Training) -> None:
         for name in training.losses[0]:
             values = torch.stack([losses[name] for losses in training.losses])
             training.row[name] = values.mean().item()
-        test = training.faces.test
-        logits = predict(training.network, test.images, training.recipe.size)
-        training.row["test_accuracy"] = accuracy(logits, test.labels)
+        faces = training.faces
+        for name, split in (("test", faces.test), ("validation", faces.validation)):
+            if split is not None:
+                logits = predict(training.network, split.images, training.recipe.size)
+                training.row[f"{name}_accuracy"] = accuracy(logits, split.labels)
 
 
 class Memorisation(Hook):
@@ -81,6 +90,9 @@ class SampleLosses(Hook):
     in evaluation mode and without augmentation.
     """
 
+    def describe(self) -> dict:
+        return {"keeps": "sample_losses"}
+
     def after_epoch(self, training: Training) -> None:
         logits = predict(training.network, training.faces.train.images, training.recipe.size)
         losses = sample_losses(logits, training.noisy.given)[None]
@@ -89,22 +101,29 @@ class SampleLosses(Hook):
 
 
 class EarlyStopping(Hook):
-    """Stops when the accuracy on a clean validation set has not risen for a while.
+    """Stops when the accuracy on the clean validation split has not risen for a while.
 
-    Adds ``validation_accuracy`` and leaves the network as it was at its best.
+    Leaves the network as it was at its best on that split, and the history up to that epoch.
 
     Args:
-        validation: faces with true labels, never the test set.
         patience: epochs to wait for a rise.
+
+    Raises:
+        InputError: the faces have no validation split.
     """
 
-    def __init__(self, validation: FaceSet, patience: int = 10):
-        self.validation, self.patience = validation, patience
+    def __init__(self, patience: int = 10):
+        self.patience = patience
+
+    def describe(self) -> dict:
+        return {"early_stopping": self.patience}
+
+    def on_start(self, training: Training) -> None:
+        if training.faces.validation is None:
+            raise InputError(f"{training.faces.name} has no validation split to stop by")
 
     def after_epoch(self, training: Training) -> None:
-        logits = predict(training.network, self.validation.images, training.recipe.size)
-        reached = accuracy(logits, self.validation.labels)
-        training.row["validation_accuracy"] = reached
+        reached = training.row["validation_accuracy"]
         earlier = [row["validation_accuracy"] for row in training.rows]
         if not earlier or reached > max(earlier):
             for name, tensor in training.network.state_dict().items():
@@ -116,6 +135,8 @@ class EarlyStopping(Hook):
         best = {name: training.kept.pop(f"best.{name}", None) for name in training.network.state_dict()}
         if None not in best.values():
             training.network.load_state_dict(best)
+            reached = [row["validation_accuracy"] for row in training.rows]
+            del training.rows[reached.index(max(reached)) + 1 :]
 
 
 class Progress(Hook):

@@ -75,6 +75,20 @@ def face_sheet(
     return sheet
 
 
+def picture_grid(rows: Mapping[str, Tensor], *, cell: int = 96) -> Image.Image:
+    """Rows of images, uint8 ``[n,C,H,W]`` each, with the name of the row in front."""
+    left = 8 * TEXT
+    most = max(len(images) for images in rows.values())
+    grid = _blank(left + most * (cell + MARGIN), len(rows) * (cell + MARGIN) + MARGIN)
+    draw = ImageDraw.Draw(grid)
+    for row, (name, images) in enumerate(rows.items()):
+        y = MARGIN + row * (cell + MARGIN)
+        _text(draw, left - MARGIN, y + cell / 2 - TEXT / 2, name, palette.INK, "ra")
+        for column, image in enumerate(images):
+            grid.paste(face_picture(image, cell), (left + column * (cell + MARGIN), y))
+    return grid
+
+
 def matrix_picture(matrix: Tensor, classes: Sequence[str], *, cell: int = 52) -> Image.Image:
     """A transition matrix ``[K,K]`` in percent: true classes down, given labels across."""
     side = len(classes) * cell

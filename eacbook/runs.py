@@ -53,14 +53,13 @@ def find_or_train(
         method, network, faces, noisy, device: see :func:`eacbook.train.train`.
         folder: where runs are kept.
         fresh: train from the start, and replace a stored run.
-        hooks: part of what is stored only through what they keep: a run that was stored without a
-            hook is found all the same.
+        hooks: those that describe themselves are part of the settings.
         **recipe: the fields of :class:`eacbook.train.Recipe`.
 
     Raises:
         InputError: the stored run or checkpoint is broken or belongs to other settings.
     """
-    settings = describe_training(method, network, faces, noisy, Recipe(**recipe))
+    settings = describe_training(method, network, faces, noisy, Recipe(**recipe), hooks)
     place = Path(folder) / run_name(settings)
     partial = place.with_name(place.name + ".partial")
     if fresh:

@@ -133,7 +133,8 @@ class Run:
     Attributes:
         network: the trained network.
         rows: one dictionary per epoch: epoch, learning_rate, loss and its parts, test_accuracy,
-            memorised, recovered, seconds (of training, without evaluation), and what hooks added.
+            validation_accuracy (where there is a split), memorised, recovered, seconds (of training,
+            without evaluation), and what further hooks added.
         noisy: the training labels.
         settings: what produced the run; see :func:`describe_training`.
         finished: False if it was interrupted before its last epoch.
@@ -209,8 +210,8 @@ def train(
         NonFiniteLossError: the loss became infinite or not a number.
     """
     recipe = Recipe(**recipe)
-    settings = describe_training(method, network, faces, noisy, recipe)
-    device = torch.device(device or best_device())
+    settings = describe_training(method, network, faces, noisy, recipe, hooks)
+    device = choose_device(device)
     network = copy.deepcopy(network).to(device)
     optimizer = torch.optim.Adam(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -313,7 +314,12 @@ def _check_finite(training: Training) -> None:
 
 
 def describe_training(
-    method: Method, network: nn.Module, faces: FaceData, noisy: NoisyLabels, recipe: Recipe
+    method: Method,
+    network: nn.Module,
+    faces: FaceData,
+    noisy: NoisyLabels,
+    recipe: Recipe,
+    hooks: Sequence[Hook] = (),
 ) -> dict:
     """Describe, as plain values, all that decides the outcome of a training.
 
@@ -325,6 +331,8 @@ def describe_training(
     """
     if len(noisy.given) != len(faces.train):
         raise InputError(f"{len(noisy.given)} noisy labels for {len(faces.train)} training faces")
+    if not torch.equal(noisy.true, faces.train.labels.cpu()):
+        raise InputError("the noisy labels were made for other faces: their true labels differ")
     for label in (int(noisy.given.min()), int(noisy.given.max())):
         if not 0 <= label < faces.num_classes:
             raise InputError(f"a noisy label is {label}, with {faces.num_classes} classes")
@@ -338,6 +346,7 @@ def describe_training(
         "method": describe_method(method),
         "network": {"name": network_name(network), "initial": weights.hexdigest()[:16]},
         "recipe": asdict(recipe),
+        "hooks": [hook.describe() for hook in hooks if hook.describe()],
         "version": VERSION,
     }
 
@@ -347,11 +356,22 @@ def network_name(network: nn.Module) -> str:
     return getattr(network, "name", type(network).__name__)
 
 
-def best_device() -> str:
-    """``"cuda"``, ``"mps"`` or ``"cpu"``, whichever comes first and is there."""
+def choose_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of that name; by default CUDA or MPS where there is one, else the CPU.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
     if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+        there.insert(0, "cuda")
+    if name is None:
+        return torch.device(there[0])
+    if str(name).split(":")[0] not in there:
+        raise InputError(f"there is no device {str(name)!r} here: expected {' or '.join(there)}")
+    return torch.device(name)
 
 
 def stream_seed(seed: int, stream: str, epoch: int) -> int:

@@ -75,6 +75,8 @@ def test_rectangles_are_distributed_as_torchvisions(height, width):
         "aspect": lambda r: r[:, 2] / r[:, 3],
         "room above": lambda r: r[:, 0] / (height - r[:, 2]),
         "room to the left": lambda r: r[:, 1] / (width - r[:, 3]),
+        # Would be narrower or wider if the two were not drawn separately.
+        "off the diagonal": lambda r: r[:, 0] / (height - r[:, 2]) - r[:, 1] / (width - r[:, 3]),
     }
     # Two samples of one distribution are further apart than this once in ten million times.
     bound = 2.9 * math.sqrt(2 / DRAWS)

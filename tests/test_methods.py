@@ -214,4 +214,4 @@ def test_an_unknown_hyperparameter_is_answered_with_the_known_ones():
 
 def test_the_papers_weight_is_the_default():
     assert EAC().weight == 5.0
-    assert METHODS == {"baseline": Baseline, "eac": EAC}
+    assert build_method("eac") == EAC()

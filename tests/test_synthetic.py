@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eacbook import synthetic
+from eacbook.errors import InputError
 from eacbook.synthetic import (
     ACTION_UNITS,
     CLASSES,
@@ -206,12 +207,12 @@ def test_sizes(size):
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         draw_faces(**arguments)
 
 
 def test_nothing_or_nobody_to_draw():
-    with pytest.raises(ValueError, match="count=0"):
+    with pytest.raises(InputError, match="count=0"):
         draw_face_set(0, identities=range(3))
-    with pytest.raises(ValueError, match="0 identities"):
+    with pytest.raises(InputError, match="0 identities"):
         draw_face_set(3, identities=range(0))

@@ -1,4 +1,4 @@
-"""The loop: same stream for every method, same end for the same seed, and an honest end when stopped."""
+"""The loop: the same stream for every method, the same end for the same seed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from conftest import same_weights, small_network, striped_faces
 from torch import nn
 
-from eacbook.augment import mirror
+from eacbook.augment import RandomErasing, mirror
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
-from eacbook.hooks import Hook
+from eacbook.hooks import EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.methods import EAC, Baseline
 from eacbook.noise import NoisyLabels, inject_noise
-from eacbook.train import RECIPES, Recipe, Run, describe_training, train
+from eacbook.train import RECIPES, Recipe, Run, batches, describe_training, train
 
 QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
 
@@ -82,6 +82,17 @@ def test_every_epoch_shows_every_face_once_in_an_order_of_its_own(faces, noisy):
     assert len({tuple(order) for order in orders.tolist()}) == 3
 
 
+def test_the_batches_of_an_epoch_can_be_looked_at_outside_the_training(faces, noisy):
+    spy = Spying(EAC())
+    train(spy, small_network(), faces, noisy, seed=5, **QUICK)
+    recipe = Recipe(batch_size=32, seed=5)
+    looked_at = [batch for epoch in range(3) for batch in batches(faces, noisy, recipe, epoch)]
+    for batch, trained, views in zip(looked_at, spy.batches, spy.views, strict=True):
+        assert torch.equal(batch.index, trained.index)
+        assert torch.equal(batch.original(RandomErasing()), views[0])
+        assert torch.equal(batch.mirrored(RandomErasing()), views[1])
+
+
 def test_another_seed_draws_another_order(faces, noisy):
     spies = [Spying(Baseline()), Spying(Baseline())]
     for seed, spy in enumerate(spies):
@@ -108,6 +119,26 @@ def test_the_same_seed_ends_in_the_same_weights_and_another_seed_elsewhere(faces
     assert same_weights(one.network, again.network)
     assert facts(one) == facts(again)
     assert not same_weights(one.network, other.network)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Draws from torch's global generator, as dropout does."""
+
+    name = "drawing"
+    drawn: list = field(default_factory=list)
+
+    def loss(self, network, batch):
+        self.drawn.append(torch.rand(()).item())
+        return {"loss": network(batch.original(None))[0].square().mean()}
+
+
+def test_layers_draw_anew_in_every_batch_and_again_the_same_for_the_same_seed(faces, noisy):
+    one, again, other = Drawing(), Drawing(), Drawing()
+    for method, seed in ((one, 3), (again, 3), (other, 4)):
+        train(method, small_network(), faces, noisy, seed=seed, **QUICK)
+    assert one.drawn == again.drawn
+    assert len(set(one.drawn + other.drawn)) == 18
 
 
 def test_training_touches_neither_the_callers_network_nor_the_random_state(faces, noisy):
@@ -177,11 +208,20 @@ def test_the_rows_say_what_the_network_of_the_run_does(faces, noisy):
     assert last["recovered"] == (predicted == noisy.true[flipped]).double().mean()
     test = predict(run.network, faces.test.images).argmax(1)
     assert last["test_accuracy"] == (test == faces.test.labels).double().mean()
+    validation = predict(run.network, faces.validation.images).argmax(1)
+    assert last["validation_accuracy"] == (validation == faces.validation.labels).double().mean()
     assert last["loss"] == pytest.approx(last["cross_entropy"] + 0.5 * last["consistency"])
     assert [row["epoch"] for row in run.rows] == [1, 2, 3]
     assert run.finished and run.noisy is noisy
     assert list(run.history.index) == [1, 2, 3]
     assert run.history.loc[3, "memorised"] == last["memorised"]
+
+
+def test_faces_without_a_validation_split_have_no_validation_accuracy(faces, noisy):
+    without = replace(faces, validation=None)
+    run = train(Baseline(), small_network(), without, noisy, **(QUICK | {"epochs": 1}))
+    assert "test_accuracy" in run.rows[0]
+    assert "validation_accuracy" not in run.rows[0]
 
 
 def test_nothing_is_memorised_where_no_label_is_wrong(faces):
@@ -368,9 +408,9 @@ def test_a_learning_rate_that_is_too_large_ends_in_that_error(faces, noisy):
 
 
 def test_everything_that_decides_the_outcome_stands_in_the_settings(faces, noisy):
-    def describe(method=None, network=None, data=faces, labels=noisy, **recipe):
+    def describe(method=None, network=None, data=faces, labels=noisy, hooks=(), **recipe):
         return describe_training(
-            method or EAC(), network or small_network(), data, labels, Recipe(**recipe)
+            method or EAC(), network or small_network(), data, labels, Recipe(**recipe), hooks
         )
 
     changes = [
@@ -383,8 +423,11 @@ def test_everything_that_decides_the_outcome_stands_in_the_settings(faces, noisy
         describe(seed=1),
         describe(epochs=7),
         describe(schedule="exponential"),
+        describe(hooks=[EarlyStopping()]),
+        describe(hooks=[EarlyStopping(patience=3)]),
+        describe(hooks=[SampleLosses()]),
     ]
-    assert describe() == describe()
+    assert describe() == describe() == describe(hooks=[Diary(), Progress()])
     for index, one in enumerate(changes):
         assert one not in [describe(), *changes[:index]]
 

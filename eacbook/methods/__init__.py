@@ -1,4 +1,4 @@
-"""The methods, one file a paper. A method turns a network and a batch into a loss, and knows no more."""
+"""The methods, one file a paper: a network and a batch in, a loss out, and nothing else known."""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""Make the notebooks from their sources, and run them.
+
+    python notebooks/source/build.py              # all of them
+    python notebooks/source/build.py --no-run 01  # one, without running it
+
+A source ``NN_name.py`` is a notebook in jupytext's percent format that holds the solution of every
+exercise between ``# <solution>`` and ``# </solution>``; what stands behind the first is left for the
+reader, ``...`` by default. Two notebooks come out of it, so that the two
+cannot drift: ``notebooks/NN_name.ipynb`` with a gap in place of each solution, and
+``notebooks/solutions/NN_name.ipynb``. Both are run top to bottom on a fresh kernel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+SOURCES = Path(__file__).parent
+NOTEBOOKS = SOURCES.parent
+SOLUTIONS = NOTEBOOKS / "solutions"
+SOLUTION = re.compile(r"^( *)# <solution>(.*?)\n(.*?)^ *# </solution>\n?", re.MULTILINE | re.DOTALL)
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+NOT_COMPARED = "nbval-ignore-output"
+
+
+def build(source: Path) -> dict[Path, nbformat.NotebookNode]:
+    """The notebooks of one source, not yet run, by the path where each belongs."""
+    text = source.read_text(encoding="utf-8")
+    name = source.with_suffix(".ipynb").name
+    if "# <solution>" not in text:
+        raise SystemExit(f"{source.name} has no exercise")
+    return {
+        NOTEBOOKS / name: _notebook(SOLUTION.sub(_gap, text)),
+        # Both share the stored runs, which lie beside the exercises.
+        SOLUTIONS / name: _notebook(SOLUTION.sub(r"\3", text).replace('"runs"', '"../runs"')),
+    }
+
+
+def _gap(solution: re.Match) -> str:
+    indent, left = solution[1], solution[2].strip() or "..."
+    return f"{indent}{left}  # your code here\n"
+
+
+def _notebook(text: str) -> nbformat.NotebookNode:
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    for place, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{place:02d}"
+    return notebook
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run a notebook top to bottom on a fresh kernel and keep its outputs."""
+    NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(folder)}}).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            # Progress bars are for whoever is waiting.
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NN", help="beginnings of names (all)")
+    parser.add_argument("--no-run", action="store_true", help="leave the outputs empty")
+    options = parser.parse_args()
+    for source in sorted(SOURCES.glob("[0-9][0-9]_*.py")):
+        if options.names and not source.name.startswith(tuple(options.names)):
+            continue
+        for path, notebook in build(source).items():
+            path.parent.mkdir(exist_ok=True)
+            if not options.no_run:
+                print(f"running {path}", flush=True)
+                run(notebook, path.parent)
+            nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The command as a user types it: one small end-to-end run, and what it says of bad input."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from eacbook import cli, demo
+from eacbook.faces import load_faces, synthetic_faces
+from eacbook.noise import write_label_file
+from eacbook.train import RECIPES, Recipe
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def small_demo(monkeypatch):
+    """The demo on a handful of faces for two epochs, through the very same code."""
+    monkeypatch.setattr(demo, "load_faces", lambda name: synthetic_faces(140, 70, 70))
+    monkeypatch.setattr(demo, "RECIPE", Recipe(epochs=2))
+
+
+def test_demo_trains_writes_and_finds_its_runs_again(small_demo, tmp_path, capsys):
+    assert run("demo", "--folder", tmp_path) == 0
+    results = json.loads((tmp_path / "demo" / "results.json").read_text())
+    assert results["noise"] == 0.3 and results["seed"] == 0
+    assert list(results["methods"]) == ["baseline", "eac"]
+    for figures in results["methods"].values():
+        for name in ("test_accuracy", "memorised", "recovered"):
+            assert 0 <= figures[name] <= 1
+        assert figures["seconds"] > 0
+    assert "test accuracy" in capsys.readouterr().out
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/network.safetensors")}
+    assert len(before) == 2
+    assert run("demo", "--folder", tmp_path) == 0
+    assert "Found the stored runs" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+    assert run("demo", "--folder", tmp_path, "--fresh") == 0
+    assert "Found" not in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns > then for path, then in before.items())
+
+
+def test_report_opens_offline_and_shows_every_part(small_demo, tmp_path):
+    run("demo", "--folder", tmp_path)
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", own)
+    assert own.count('src="data:image/png;base64,') == 2
+    assert len(re.findall(r'class="plotly-graph-div"', own)) == 3
+    assert own.count("<h2>") == 6
+    assert "42 of 140 training labels (30.0%) are wrong" in own
+
+
+def test_train_stores_a_run_that_runs_lists(tmp_path, capsys):
+    small = ("--limit", 60, "--epochs", 1, "--folder", tmp_path)
+    assert run("train", "--method", "baseline", "--noise", 0.2, "--seed", 3, *small) == 0
+    assert run("runs", "--folder", tmp_path) == 0
+    listed = capsys.readouterr().out
+    assert re.search(r"baseline +synthetic \(60\) +symmetric 20% +tiny +1 +3", listed)
+
+
+def test_train_reads_a_noise_file(tmp_path, capsys):
+    train = load_faces("synthetic").limit(30).train
+    path = tmp_path / "noise.txt"
+    write_label_file(path, train.files, (train.labels + 1) % 7)
+    small = ("--limit", 30, "--epochs", 1, "--noise-file", path, "--folder", tmp_path)
+    assert run("train", *small) == 0
+    assert "100.0% of the training labels wrong" in capsys.readouterr().out
+    path.write_text(path.read_text() + "stranger.png 1\n")
+    assert run("train", *small) == 2
+    assert "stranger.png, which the face set lacks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--noise", "1.5"], "rate must lie between 0 and 1"),
+        (["--method", "magic"], "baseline, eac"),
+        (["--network", "vgg"], "tiny, resnet18, resnet50"),
+        (["--data", "nowhere"], "'synthetic' or a folder"),
+        (["--noise-kind", "loud"], "symmetric, pair, matrix, annotator"),
+        (["--noise-kind", "annotator"], "votes"),
+        (["--noise-file", "missing.txt"], "missing.txt"),
+        (["--method", "baseline", "--weight", "1"], "baseline has no weight"),
+        (["--limit", "0"], "at least 1"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--device", "abacus"], "abacus"),
+        (["--weights", "imagenet"], "'tiny'"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(arguments, expected, tmp_path, capsys):
+    small = [] if "--limit" in arguments else ["--limit", "30"]
+    assert run("train", *small, *arguments, "--folder", tmp_path) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("eacbook: error: ") and "\n" not in error
+    assert expected in error
+    assert not list(tmp_path.glob("*/run.json"))
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "runs", "lab"])
+def test_help_shows_an_example(command):
+    shown = subprocess.run(
+        [sys.executable, "-m", "eacbook", command, "--help"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert f"eacbook {command}" in shown.split("example:")[1]
+
+
+def test_every_network_has_a_recipe():
+    from eacbook.networks import NETWORKS
+
+    assert set(RECIPES) == set(NETWORKS)

@@ -1,0 +1,36 @@
+"""The places that name packages and addresses agree with pyproject.toml, their one source."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py"))
+
+
+def test_conda_environment_names_the_packages_of_pyproject():
+    text = (ROOT / "environment.yml").read_text()
+    listed = re.findall(r"^ {6}- (?!--)(\S+)$", text, re.MULTILINE)
+    extras = PROJECT["optional-dependencies"]
+    assert sorted(listed) == sorted(PROJECT["dependencies"] + extras["lab"] + extras["test"])
+    assert f"python{PROJECT['requires-python']}" in text
+
+
+def test_version_stands_alike_everywhere():
+    version = PROJECT["version"]
+    assert f'__version__ = "{version}"' in (ROOT / "eacbook" / "__init__.py").read_text()
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_badge_and_set_up_carry_the_repository(source):
+    address = PROJECT["urls"]["Repository"]
+    repository = address.removeprefix("https://github.com/")
+    text = source.read_text()
+    notebook = f"notebooks/{source.stem}.ipynb"
+    assert f"https://colab.research.google.com/github/{repository}/blob/main/{notebook}" in text
+    assert f"git+{address}" in text
+    assert set(re.findall(r"github\.com/([\w-]+/[\w-]+)", text)) == {repository}

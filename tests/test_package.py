@@ -1,0 +1,65 @@
+"""The public face: what `import eacbook` brings, and what it must not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import eacbook as eb
+
+HEAVY = ("plotly", "umap", "ipywidgets", "pandas", "torchvision", "matplotlib")
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    """In a fresh process, because the tests import them all."""
+    script = f"import sys, eacbook; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["load_faces", "inject_noise", "train", "build_network", "build_method", "EAC", "Baseline"],
+)
+def test_the_public_names_are_there_and_say_what_they_do(name):
+    assert len(getattr(eb, name).__doc__.strip()) > 20
+
+
+def test_the_modules_that_others_rely_on():
+    from eacbook.attention import flip_consistency
+    from eacbook.noise import read_label_file, write_label_file
+
+    assert all(map(callable, (flip_consistency, read_label_file, write_label_file)))
+
+
+def test_what_the_user_can_mend_is_a_value_error():
+    assert issubclass(eb.InputError, ValueError)
+    assert issubclass(eb.NonFiniteLossError, ArithmeticError)
+
+
+def test_the_example_of_the_design_page():
+    """Drawn faces, noise, network, training, figures: the whole path through public names."""
+    faces = eb.synthetic_faces(train=42, test=21, validation=21)
+    noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, kind="symmetric", seed=0)
+    assert noisy.given.dtype == noisy.true.dtype == torch.int64
+    assert noisy.flipped.dtype == torch.bool and noisy.flipped.sum() == 13
+    network = eb.build_network("tiny", num_classes=7)
+    run = eb.train(
+        eb.EAC(weight=1.0), network, faces, noisy, epochs=2, seed=0, device="cpu", hooks=[]
+    )
+    assert list(run.history.index) == [1, 2]
+    assert {"loss", "cross_entropy", "consistency", "test_accuracy"} <= set(run.history.columns)
+    assert {"test_accuracy", "memorised", "recovered"} <= set(run.summary)
+    for share in ("test_accuracy", "memorised", "recovered"):
+        assert 0 <= run.summary[share] <= 1
+    logits, maps = run.network(torch.zeros(2, 3, 48, 48))
+    assert logits.shape == (2, 7) and maps.shape == (2, 7, 6, 6)
+
+
+def test_an_unknown_data_set_is_refused():
+    with pytest.raises(eb.InputError, match="'rafdb-of-nowhere'"):
+        eb.load_faces("rafdb-of-nowhere")
