@@ -2,8 +2,8 @@
 
 They teach how a network memorises wrong labels, with nothing to download and no photograph of
 anyone. A face is a person, an expression made of facial action units, a pose and a light
-(:mod:`eacbook.face_traits`); painters turn those numbers into paint, back to front, on a
-:mod:`eacbook.canvas`. This module is the way in: it draws sets of faces, and knows where their
+(:mod:`eacbook.drawing.traits`); painters turn those numbers into paint, back to front, on a
+:mod:`eacbook.drawing.canvas`. This module is the way in: it draws sets of faces, and knows where their
 regions are.
 """
 
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from eacbook import face_hair, face_parts, face_scene, face_skin
-from eacbook.canvas import Canvas
+from eacbook.drawing import hair, parts, scene, skin
+from eacbook.drawing.canvas import Canvas
 from eacbook.errors import InputError
-from eacbook.face_shapes import brow_distance, eye_distance, mouth_distance, nose_distance
-from eacbook.face_traits import (
+from eacbook.drawing.shapes import brow_distance, eye_distance, mouth_distance, nose_distance
+from eacbook.drawing.traits import (
     ACTION_UNITS,
     CLASSES,
     EXPRESSIONS,
@@ -46,13 +46,13 @@ SORTED_BY = (
 )  # fmt: skip
 
 PAINTING_ORDER = (
-    face_scene.draw_background, face_hair.draw_hair_back, face_hair.draw_bun, face_scene.draw_body,
-    face_skin.draw_ears, face_skin.draw_earrings,
-    face_skin.shade_forehead, face_skin.shade_eyes, face_skin.shade_cheeks, face_skin.shade_nose,
-    face_skin.shade_chin, face_skin.draw_head, face_skin.draw_freckles, face_skin.draw_mole,
-    face_hair.draw_beard, face_hair.draw_hair,
-    face_parts.draw_eyes, face_parts.draw_nose, face_parts.draw_mouth, face_hair.draw_moustache,
-    face_parts.draw_brows, face_parts.draw_glasses, face_scene.draw_occluder,
+    scene.draw_background, hair.draw_hair_back, hair.draw_bun, scene.draw_body,
+    skin.draw_ears, skin.draw_earrings,
+    skin.shade_forehead, skin.shade_eyes, skin.shade_cheeks, skin.shade_nose,
+    skin.shade_chin, skin.draw_head, skin.draw_freckles, skin.draw_mole,
+    hair.draw_beard, hair.draw_hair,
+    parts.draw_eyes, parts.draw_nose, parts.draw_mouth, hair.draw_moustache,
+    parts.draw_brows, parts.draw_glasses, scene.draw_occluder,
 )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ class DrawnFaces:
         intensity: float32 ``[N]`` in 0..1, how strongly the expression is shown.
         identity: int64 ``[N]``, the number of the person.
         traits: the numbers from which the faces are drawn, tensors with N rows on the CPU; see
-            :func:`eacbook.face_traits.sample_traits`.
+            :func:`eacbook.drawing.traits.sample_traits`.
     """
 
     images: Tensor

@@ -197,13 +197,13 @@ def test_sizes(size):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(labels=[0], identities=[0], size=47), "48 to 224, found 47"),
-        (dict(labels=[0], identities=[0], size=225), "48 to 224, found 225"),
-        (dict(labels=[7], identities=[0]), "labels from 0 to 6, found 7"),
-        (dict(labels=[-1], identities=[0]), "labels from 0 to 6, found -1"),
-        (dict(labels=[0, 1], identities=[0]), "same length"),
-        (dict(labels=[], identities=[]), "same length"),
-        (dict(labels=[0], identities=[-3]), "identities of at least 0, found -3"),
+        ({"labels": [0], "identities": [0], "size": 47}, "48 to 224, found 47"),
+        ({"labels": [0], "identities": [0], "size": 225}, "48 to 224, found 225"),
+        ({"labels": [7], "identities": [0]}, "labels from 0 to 6, found 7"),
+        ({"labels": [-1], "identities": [0]}, "labels from 0 to 6, found -1"),
+        ({"labels": [0, 1], "identities": [0]}, "same length"),
+        ({"labels": [], "identities": []}, "same length"),
+        ({"labels": [0], "identities": [-3]}, "identities of at least 0, found -3"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -2,7 +2,7 @@
 
 Both sides of a face are one shape, in ``|x|``, so that an expression is the same on both: what
 differs between left and right is person, pose, light and hair. Lengths are in face units (see
-:mod:`eacbook.canvas`); the units are those of :data:`eacbook.face_traits.ACTION_UNITS`.
+:mod:`eacbook.drawing.canvas`); the units are those of :data:`eacbook.drawing.traits.ACTION_UNITS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from eacbook.canvas import Window, between
+from eacbook.drawing.canvas import Window, between
 
 NOSE_TURN = 0.05  # how much further than the face the nose, which stands out, slides
 

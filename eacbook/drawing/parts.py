@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from eacbook.canvas import TURN, Canvas, between, crease, ellipse, only_on
-from eacbook.face_shapes import (
+from eacbook.drawing.canvas import TURN, Canvas, between, crease, ellipse, only_on
+from eacbook.drawing.shapes import (
     NOSE_TURN,
     brow_distance,
     eye_shape,

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from eacbook.canvas import TURN, Canvas, Window, between, crease, ellipse, only_on, ripple
-from eacbook.face_shapes import head_rim, mouth_shape
+from eacbook.drawing.canvas import TURN, Canvas, Window, between, crease, ellipse, only_on, ripple
+from eacbook.drawing.shapes import head_rim, mouth_shape
 
 LONGEST_SHORT_HAIR = 0.5  # shorter hair does not come out behind the head
 

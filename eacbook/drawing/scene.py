@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from eacbook.canvas import Canvas, ellipse, only_on
+from eacbook.drawing.canvas import Canvas, ellipse, only_on
 
 FINGER_WIDTH = 0.17  # of a hand before the face
 

@@ -5,8 +5,8 @@ What the action units do between the parts of a face, furrows, pouches, folds an
 
 from __future__ import annotations
 
-from eacbook.canvas import TURN, Canvas, crease, ellipse, glow, only_on, ripple
-from eacbook.face_shapes import NOSE_TURN, head_rim, mouth_shape, nose_shape, nose_x
+from eacbook.drawing.canvas import TURN, Canvas, crease, ellipse, glow, only_on, ripple
+from eacbook.drawing.shapes import NOSE_TURN, head_rim, mouth_shape, nose_shape, nose_x
 
 SHADOW_TINT = (0.80, 1.04, 1.12)  # a shadow on skin is redder than the skin
 BLUSH = (0.93, 0.38, 0.36)

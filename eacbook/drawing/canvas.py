@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eacbook.face_traits import ACTION_UNITS, PERSON_RANGES
+from eacbook.drawing.traits import ACTION_UNITS, PERSON_RANGES
 
 UNIT_IN_PICTURE = 0.46  # half the head's height, in widths of the picture
 HEAD_CENTRE = 0.50  # of the picture's height
