@@ -9,7 +9,6 @@ Prints a Markdown table (mean and standard deviation over the seeds) and writes
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from pathlib import Path
@@ -17,11 +16,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from eacbook.demo import train_demo
+from eacbook.demo import train_demo, write_json
 
-RATES, SEEDS = (0.1, 0.2, 0.3), (0, 1, 2)
+RATES, SEEDS = (0.3, 0.2, 0.1), (0, 1, 2)
 FIGURES = ("test_accuracy", "test_accuracy_best", "memorised", "recovered", "seconds")
-RESULT = Path(__file__).parent / "results" / "demo_table.json"
+RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
@@ -34,14 +33,19 @@ def main() -> None:
                 {"noise": rate, "seed": seed, "method": name, **run.summary}
                 for name, run in runs.items()
             ]
-    RESULT.parent.mkdir(exist_ok=True)
+    keep("demo_table", rows)
+    print(markdown(pd.DataFrame(rows)))
+
+
+def keep(name: str, rows: list[dict]) -> None:
+    """Write the rows of a benchmark to ``results/NAME.json``, with its command and the device."""
     facts = {
-        "command": "python benchmarks/demo_table.py",
+        "command": f"python benchmarks/{name}.py",
         "device": f"CPU, {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}",
         "rows": rows,
     }
-    RESULT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    print(markdown(pd.DataFrame(rows)))
+    RESULTS.mkdir(exist_ok=True)
+    write_json(RESULTS / f"{name}.json", facts)
 
 
 def markdown(rows: pd.DataFrame) -> str:

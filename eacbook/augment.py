@@ -53,9 +53,7 @@ def camera_noise(images: Tensor, generator: torch.Generator, probability: float 
         generator: on the device of the images.
     """
     chosen = (_uniform(images, (len(images),), generator) < probability).nonzero().squeeze(1)
-    noise = torch.randn(
-        (len(chosen), *images.shape[1:]), generator=generator, device=images.device
-    )
+    noise = torch.randn((len(chosen), *images.shape[1:]), generator=generator, device=images.device)
     noisy = images[chosen] + noise * math.sqrt(CAMERA_NOISE_VARIANCE)
     return images.index_copy(0, chosen, noisy.clamp(0, 255).to(torch.uint8))
 

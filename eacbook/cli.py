@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--method", default="eac", help="baseline or eac (eac)")
     train.add_argument(
         "--weight", type=float,
-        help="of EAC's flip consistency (1 for tiny, 5 for the ResNets, as in the paper)",
+        help="of EAC's flip consistency (2 for tiny, 5 for the ResNets, as in the paper)",
     )  # fmt: skip
     train.add_argument(
         "--noise", type=float, metavar="RATE",
@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--weights", metavar="NAME", help="imagenet, or nothing for random weights")
     train.add_argument("--epochs", type=int, help="30 for tiny, 60 for the ResNets")
     train.add_argument("--batch-size", type=int, help="64 for tiny, 32 for the ResNets")
-    train.add_argument("--learning-rate", type=float, help="0.006 for tiny, 0.0002 for the ResNets")
+    train.add_argument("--learning-rate", type=float, help="0.01 for tiny, 0.0002 for the ResNets")
     train.add_argument("--size", type=int, help="pixels (tiny: as stored, the ResNets: 224)")
     _add_seed(train)
     _add_run_options(train)

@@ -111,7 +111,9 @@ def loss_histograms(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
                 col=column,
             )
     figure.update_layout(template=TEMPLATE, barmode="overlay", height=420)
-    figure.update_xaxes(title="cross-entropy with the given label (nats; the last bar holds the rest)")
+    figure.update_xaxes(
+        title="cross-entropy with the given label (nats; the last bar holds the rest)"
+    )
     figure.update_yaxes(tickformat=".0%")
     figure.update_yaxes(title="share of these labels", col=1)
     return figure

@@ -132,7 +132,9 @@ class EarlyStopping(Hook):
             training.stop = True
 
     def on_end(self, training: Training) -> None:
-        best = {name: training.kept.pop(f"best.{name}", None) for name in training.network.state_dict()}
+        best = {
+            name: training.kept.pop(f"best.{name}", None) for name in training.network.state_dict()
+        }
         if None not in best.values():
             training.network.load_state_dict(best)
             reached = [row["validation_accuracy"] for row in training.rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from plotly.offline import get_plotlyjs
+from torch import Tensor
 
 from eacbook import figures, palette
 from eacbook.attention import attention_maps, flip_consistency
@@ -48,9 +49,10 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
     )
     attention, sentence = _attention(faces, runs)
     sections = [
-        ("The figures", summary_table(runs).to_html(border=0), "Test accuracy is the mean of the last five epochs; "
-         "memorised and recovered are the shares of the wrong training labels that the trained "
-         "network predicts as given, and as the true class."),
+        ("The figures", summary_table(runs).to_html(border=0),
+         "Test accuracy is the mean of the last five epochs; memorised and recovered are the shares "
+         "of the wrong training labels that the trained network predicts as given, and as the true "
+         "class."),
         ("What the networks were given", _image(sheet), f"{int(flipped.sum()):,} of "
          f"{len(flipped):,} training labels ({noisy.rate:.1%}) are wrong; framed faces carry a "
          "wrong label, and the line below it says what they really show."),
@@ -81,28 +83,46 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
     partial.replace(path)
 
 
+def maps_of_true_class(
+    faces: FaceData, runs: Mapping[str, Run], rows: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each run the maps ``[n,h,w]`` of some test faces, and those of their mirror images.
+
+    Args:
+        faces: the data.
+        runs: name to run.
+        rows: int64 ``[n]``, which test faces.
+    """
+    labels, own = faces.test.labels[rows], torch.arange(len(rows))
+    maps = {}
+    for name, run in runs.items():
+        _, of_face, of_mirror = attention_maps(run.network, faces.test.images[rows])
+        maps[name] = of_face[own, labels], of_mirror[own, labels]
+    return maps
+
+
 def _attention(faces: FaceData, runs: Mapping[str, Run]) -> tuple[str, str]:
     """The sheet of maps on one test face of each class, and what it shows in numbers."""
     labels = faces.test.labels
-    some = faces.test.images[:256]
     rows = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
-    images, chosen = faces.test.images[rows], labels[rows]
-    own = torch.arange(len(rows))
-    maps, distances = {}, []
+    some = faces.test.images[:256]
+    distances = []
     for name, run in runs.items():
-        _, of_face, of_mirror = attention_maps(run.network, images)
-        maps[name] = of_face[own, chosen], of_mirror[own, chosen]
-        _, every, every_mirror = attention_maps(run.network, some)
+        _, of_faces, of_mirrors = attention_maps(run.network, some)
         # Relative to the size of the maps, which differs from network to network.
-        distances.append((name, (flip_consistency(every, every_mirror) / every.var()).item()))
-    captions = [faces.classes[label] for label in chosen.tolist()]
+        distances.append((name, (flip_consistency(of_faces, of_mirrors) / of_faces.var()).item()))
     numbers = " and ".join(f"{distance:.2f} for {name}" for name, distance in distances)
     sentence = (
         "The class activation map of the true class, on test faces and on their mirror images. A "
         "network that looks at the same places in both has mirrored maps. Over the first "
-        f"{len(some)} test faces and all classes the mean squared difference, divided by the variance of the maps, is {numbers}."
+        f"{len(some)} test faces and all classes the mean squared difference, divided by the "
+        f"variance of the maps, is {numbers}."
     )
-    return _image(attention_sheet(images, maps, captions)), sentence
+    captions = [faces.classes[label] for label in labels[rows].tolist()]
+    sheet = attention_sheet(
+        faces.test.images[rows], maps_of_true_class(faces, runs, rows), captions
+    )
+    return _image(sheet), sentence
 
 
 def _image(picture) -> str:

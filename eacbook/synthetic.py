@@ -17,7 +17,6 @@ from torch import Tensor
 
 from eacbook.drawing import hair, parts, scene, skin
 from eacbook.drawing.canvas import Canvas
-from eacbook.errors import InputError
 from eacbook.drawing.shapes import brow_distance, eye_distance, mouth_distance, nose_distance
 from eacbook.drawing.traits import (
     ACTION_UNITS,
@@ -26,6 +25,7 @@ from eacbook.drawing.traits import (
     LATERAL_TRAITS,
     sample_traits,
 )
+from eacbook.errors import InputError
 
 __all__ = [
     "ACTION_UNITS", "CLASSES", "EXPRESSIONS", "LATERAL_TRAITS", "REGIONS",
@@ -201,8 +201,7 @@ def render(
             canvas = Canvas({name: value[faces] for name, value in traits.items()}, size, device)
             for draw in PAINTING_ORDER:
                 draw(canvas)
-            for place, picture in zip(faces.tolist(), photograph(canvas, noise), strict=True):
-                images[place] = picture
+            images.index_copy_(0, faces.to(images.device), photograph(canvas, noise))
     return images
 
 

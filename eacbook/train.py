@@ -57,7 +57,7 @@ class Recipe:
 
     epochs: int = 30
     batch_size: int = 64
-    learning_rate: float = 6e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 1e-4
     schedule: str = "one-cycle"
     decay: float = 0.95
@@ -283,7 +283,11 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
 
 
 def batches(
-    faces: FaceData, noisy: NoisyLabels, recipe: Recipe, epoch: int, device: torch.device | str = "cpu"
+    faces: FaceData,
+    noisy: NoisyLabels,
+    recipe: Recipe,
+    epoch: int,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """The very batches of an epoch (from 0): every training face once, in an order of this epoch."""
 

@@ -48,7 +48,9 @@ class NoiseExplorer:
             options=[(f"{rate:.0%}", rate) for rate in RATES], value=0.0, description="wrong labels"
         )
         self.kind = ipywidgets.Dropdown(options=[SYMMETRIC, PAIR, HUMAN], description="kind")
-        self.picture = ipywidgets.Image(format="png", layout={"width": "100%", "max_width": "1000px"})
+        self.picture = ipywidgets.Image(
+            format="png", layout={"width": "100%", "max_width": "1000px"}
+        )
         self.counts = ipywidgets.HTML()
         rows = torch.arange(min(shown, len(faces.train)))
         self._views = {}

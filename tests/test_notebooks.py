@@ -22,9 +22,7 @@ def test_saved_notebooks_come_from_their_source(source):
         assert [cell.source for cell in saved.cells] == [cell.source for cell in expected.cells], (
             f"{path} and {source} differ: run make notebooks"
         )
-        assert [cell.metadata for cell in saved.cells] == [
-            cell.metadata for cell in expected.cells
-        ]
+        assert [cell.metadata for cell in saved.cells] == [cell.metadata for cell in expected.cells]
 
 
 @pytest.mark.parametrize(

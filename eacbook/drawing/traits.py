@@ -46,10 +46,10 @@ EXPRESSIONS: dict[str, tuple[tuple[int, ...], dict[int, float]]] = {
 }
 
 # How hard the seven classes are to tell apart. A faint face is nearly a neutral one.
-INTENSITY_RANGE = (0.25, 1.0)
+INTENSITY_RANGE = (0.35, 1.0)
 NEUTRAL_INTENSITY_RANGE = (0.0, 0.15)
 UNIT_JITTER = 0.25  # an active unit is its face's intensity times 1 +- this
-STRAY_UNIT = 0.12  # every unit also moves by up to this, whatever the class
+STRAY_UNIT = 0.08  # every unit also moves by up to this, whatever the class
 
 OCCLUSION_RATE = 0.08
 

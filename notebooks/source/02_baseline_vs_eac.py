@@ -19,8 +19,8 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 # %% [markdown]
 # ## The faces and the mistakes
 #
-# Half of the drawn training faces, so that you need not wait long, 30 % of their labels wrong. The
-# network is small (0.1 million weights) and starts from random ones. `find_or_train` trains, or finds
+# Fewer drawn faces than in `make demo`, so that you need not wait long; 30 % of the labels wrong. The
+# network is small (0.15 million weights) and starts from random ones. `find_or_train` trains, or finds
 # the run again if the very same one was trained before.
 
 # %%
@@ -30,13 +30,12 @@ from IPython.display import Image, display
 import eacbook as eb
 from eacbook.demo import EAC_WEIGHT
 from eacbook.figures import loss_histograms, training_curves
-from eacbook.pictures import attention_sheet, face_sheet, png, tensor_pictures
+from eacbook.pictures import attention_sheet, picture_grid, png, tensor_pictures
 from eacbook.runs import find_or_train, summary_table
 
 RUNS = "runs"
-faces = eb.synthetic_faces(train=1500, test=1400, validation=1400)
+faces = eb.synthetic_faces(train=1200, test=700, validation=350)
 noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=0)
-network = eb.build_network("tiny", num_classes=7, seed=0)
 print(int(noisy.flipped.sum()), "of", len(noisy.given), "training labels are wrong")
 
 # %% [markdown]
@@ -85,7 +84,7 @@ print("The baseline memorised wrong labels, and it had been better before.")
 # ### Exercise 1: stop in time
 #
 # If memorising comes last, one could stop before. But when? The test faces must not tell us. There are
-# 700 faces with *clean* labels set apart for such choices; `baseline.history["validation_accuracy"]`
+# 350 faces with *clean* labels set apart for such choices; `baseline.history["validation_accuracy"]`
 # holds their accuracy after each epoch. Which epoch would you choose?
 
 # %%
@@ -98,7 +97,7 @@ epoch = history["validation_accuracy"].idxmax()
 check_best_epoch(epoch, history)
 
 # %% [markdown]
-# Keep that number; at the end of the notebook it competes. It has a price: 700 faces whose labels
+# Keep that number; at the end of the notebook it competes. It has a price: 350 faces whose labels
 # somebody had to get right. EAC does without.
 #
 # ## What EAC does
@@ -108,14 +107,17 @@ check_best_epoch(epoch, history)
 
 # %%
 from eacbook.augment import RandomErasing
-from eacbook.pictures import picture_grid
 from eacbook.train import Recipe, batches
 
 batch = next(batches(faces, noisy, Recipe(seed=0), epoch=0))
 original = batch.original(RandomErasing())
 mirrored = batch.mirrored(RandomErasing())
 print("two views:", tuple(original.shape), tuple(mirrored.shape))
-rows = {"stored": batch.images[:8], "original view": tensor_pictures(original[:8]), "mirrored view": tensor_pictures(mirrored[:8])}
+rows = {
+    "stored": batch.images[:8],
+    "original view": tensor_pictures(original[:8]),
+    "mirrored view": tensor_pictures(mirrored[:8]),
+}
 display(Image(png(picture_grid(rows))))
 
 # %% [markdown]
@@ -201,16 +203,13 @@ loss_histograms(losses, noisy.flipped)
 # its own maximum:
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.attention import attention_maps
+from eacbook.report import maps_of_true_class
 
 labels = faces.test.labels
-chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in (0, 2, 3, 5)])
-images, own = faces.test.images[chosen], labels[chosen]
-maps = {}
-for name, run in pair.items():
-    _, of_face, of_mirror = attention_maps(run.network, images)
-    maps[name] = of_face[range(4), own], of_mirror[range(4), own]
-display(Image(png(attention_sheet(images, maps, [faces.classes[k] for k in own.tolist()]))))
+rows = torch.stack([(labels == label).nonzero()[0, 0] for label in (0, 2, 3, 5)])
+captions = [faces.classes[label] for label in labels[rows]]
+maps = maps_of_true_class(faces, pair, rows)
+display(Image(png(attention_sheet(faces.test.images[rows], maps, captions))))
 
 # %% [markdown]
 # ## One seed is no result
@@ -245,7 +244,7 @@ print("EAC is better with each of the three seeds.")
 # **Predict.** What happens at weight 0? And when the weight is far too large?
 
 # %% tags=["nbval-ignore-output"]
-weights = {weight: run_of(eb.EAC(weight=weight)) for weight in (0.0, EAC_WEIGHT / 4, EAC_WEIGHT, 4 * EAC_WEIGHT)}
+weights = {weight: run_of(eb.EAC(weight=weight)) for weight in (0.0, EAC_WEIGHT, 5 * EAC_WEIGHT)}
 pd.DataFrame(
     {
         f"weight {weight:g}": {
@@ -266,7 +265,7 @@ pd.DataFrame(
 #
 # The baseline was better before it memorised. Two ways of not letting it get there:
 #
-# * **stopped by validation**: the epoch of exercise 1, chosen on 700 *clean* faces;
+# * **stopped by validation**: the epoch of exercise 1, chosen on 350 *clean* faces;
 # * **a short schedule**: the same warm-up and annealing in a third of the epochs.
 #
 # **Predict.** Does either come near EAC? What would you need to know to use it on real data?
