@@ -19,9 +19,9 @@ TEMPLATE = go.layout.Template(
         "plot_bgcolor": palette.PAPER,
         "xaxis": {"gridcolor": palette.GRID, "linecolor": palette.INK, "zeroline": False},
         "yaxis": {"gridcolor": palette.GRID, "linecolor": palette.INK, "zeroline": False},
-        "margin": {"l": 70, "r": 20, "t": 70, "b": 60},
+        "margin": {"l": 70, "r": 20, "t": 90, "b": 60},
         "hoverlabel": {"font": {"size": 14}},
-        "legend": {"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"},
+        "legend": {"orientation": "h", "y": 1.13, "yanchor": "bottom", "x": 1, "xanchor": "right"},
     }
 )
 
@@ -84,6 +84,8 @@ def loss_histograms(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
     Args:
         losses: method name to float ``[N]``, in nats.
         flipped: bool ``[N]``, which labels are wrong.
+
+    The last bar holds all that lies beyond it.
     """
     figure = make_subplots(
         1, len(losses), subplot_titles=list(losses), shared_yaxes=True, horizontal_spacing=0.06
@@ -111,9 +113,7 @@ def loss_histograms(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
                 col=column,
             )
     figure.update_layout(template=TEMPLATE, barmode="overlay", height=420)
-    figure.update_xaxes(
-        title="cross-entropy with the given label (nats; the last bar holds the rest)"
-    )
+    figure.update_xaxes(title="loss with the given label (nats)")
     figure.update_yaxes(tickformat=".0%")
     figure.update_yaxes(title="share of these labels", col=1)
     return figure

@@ -265,7 +265,8 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
     training.losses = []
     network.train()
     # Layers with randomness of their own (dropout) draw from torch's global generator.
-    with torch.random.fork_rng():
+    gpus = [training.device] if training.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(stream_seed(training.recipe.seed, "layers", training.epoch))
         for batch in batches(
             training.faces, training.noisy, training.recipe, training.epoch, training.device

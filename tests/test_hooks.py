@@ -207,7 +207,8 @@ def test_early_stopping_waits_and_gives_back_the_best_weights(
         hooks=[EarlyStopping(patience), weights],
         **(QUICK | {"epochs": 6}),
     )
-    assert [row["validation_accuracy"] for row in run.rows] == reached[:epochs]
+    assert next(script, None) == (reached + [None])[epochs], "stopped after these epochs"
+    assert [row["validation_accuracy"] for row in run.rows] == reached[:best]
     assert run.finished
     assert weights.are_those_of(run.network, best)
     assert not run.kept, "the best weights are in the network, and only there"

@@ -7,17 +7,22 @@ A source ``NN_name.py`` is a notebook in jupytext's percent format that holds th
 exercise between ``# <solution>`` and ``# </solution>``; what stands behind the first is left for the
 reader, ``...`` by default. Two notebooks come out of it, so that the two
 cannot drift: ``notebooks/NN_name.ipynb`` with a gap in place of each solution, and
-``notebooks/solutions/NN_name.ipynb``. Both are run top to bottom on a fresh kernel.
+``notebooks/solutions/NN_name.ipynb``. Both are run top to bottom on a fresh kernel. The pictures of
+plotly figures are taken by kaleido, which needs Chrome or Chromium.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import json
+import os
 import re
 from pathlib import Path
 
 import jupytext
 import nbformat
+import plotly.io
 from nbclient import NotebookClient
 
 SOURCES = Path(__file__).parent
@@ -25,7 +30,8 @@ NOTEBOOKS = SOURCES.parent
 SOLUTIONS = NOTEBOOKS / "solutions"
 SOLUTION = re.compile(r"^( *)# <solution>(.*?)\n(.*?)^ *# </solution>\n?", re.MULTILINE | re.DOTALL)
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-NOT_COMPARED = "nbval-ignore-output"
+PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def build(source: Path) -> dict[Path, nbformat.NotebookNode]:
@@ -55,13 +61,30 @@ def _notebook(text: str) -> nbformat.NotebookNode:
 
 
 def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Run a notebook top to bottom on a fresh kernel and keep its outputs."""
+    """Run a notebook top to bottom on a fresh kernel and keep what a reader without one can see."""
+    os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
     NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(folder)}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            # Progress bars are for whoever is waiting.
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+            for output in cell.outputs:
+                _add_picture(output.get("data", {}))
+    notebook.metadata.pop("widgets", None)
+
+
+def _is_progress(output: nbformat.NotebookNode) -> bool:
+    """Progress bars are for whoever is waiting."""
+    data = output.get("data", {})
+    return output.get("name") == "stderr" or (WIDGET in data and "image/png" not in data)
+
+
+def _add_picture(data: dict) -> None:
+    """Code hosts show no plotly figure, so a picture of it goes beside it."""
+    if PLOTLY in data:
+        figure = plotly.io.from_json(json.dumps(data[PLOTLY]), skip_invalid=True)
+        png = figure.to_image("png", width=900, height=figure.layout.height)
+        data["image/png"] = base64.b64encode(png).decode()
 
 
 def main() -> None:
