@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--method", default="eac", help="baseline or eac (eac)")
     train.add_argument(
         "--weight", type=float,
-        help="of EAC's flip consistency (2 for tiny, 5 for the ResNets, as in the paper)",
+        help="of EAC's flip consistency (1.5 for tiny, 5 for the ResNets, as in the paper)",
     )  # fmt: skip
     train.add_argument(
         "--noise", type=float, metavar="RATE",

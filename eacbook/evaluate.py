@@ -14,17 +14,23 @@ BATCH_SIZE = 256
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, images: Tensor, size: int | None = None) -> Tensor:
+def predict(
+    network: nn.Module, images: Tensor, size: int | None = None, rows: Tensor | None = None
+) -> Tensor:
     """Logits ``[N,K]`` on the CPU, in evaluation mode.
 
     Args:
         network: gives ``(logits, maps)``.
-        images: uint8 ``[N,C,H,W]`` on any device.
+        images: uint8 ``[N,C,H,W]`` on any device; memory-mapped ones are read batch by batch.
         size: pixels at which the network works; None keeps the stored size.
+        rows: int64 ``[n]``, of these images alone; the logits are then ``[n,K]``.
     """
     device = next(network.parameters()).device
+    rows = torch.arange(len(images)) if rows is None else rows
     with evaluation_mode(network):
-        parts = [network(normalise(part.to(device), size))[0] for part in images.split(BATCH_SIZE)]
+        parts = [
+            network(normalise(images[part].to(device), size))[0] for part in rows.split(BATCH_SIZE)
+        ]
     return torch.cat(parts).float().cpu()
 
 

@@ -73,12 +73,13 @@ class Memorisation(Hook):
     """Adds the shares of wrong training labels that are predicted as given and as the true class."""
 
     def on_start(self, training: Training) -> None:
-        self.images = training.faces.train.images[training.noisy.flipped]
+        self.rows = training.noisy.flipped.nonzero().squeeze(1)
 
     def after_epoch(self, training: Training) -> None:
         memorised = recovered = None
-        if len(self.images):
-            logits = predict(training.network, self.images, training.recipe.size)
+        if len(self.rows):
+            images = training.faces.train.images
+            logits = predict(training.network, images, training.recipe.size, self.rows)
             memorised, recovered = memorised_and_recovered(logits, training.noisy)
         training.row.update(memorised=memorised, recovered=recovered)
 
