@@ -148,7 +148,7 @@ def summary_table(runs: Mapping[str, Run]):
     return pandas.DataFrame(
         {
             name: {
-                **{title: _percent(run.summary[key]) for title, key in columns.items()},
+                **{title: percent(run.summary[key]) for title, key in columns.items()},
                 "seconds": f"{run.summary['seconds']:.0f}",
             }
             for name, run in runs.items()
@@ -175,14 +175,15 @@ def runs_table(places: Sequence[Path]):
                 "network": settings["network"]["name"],
                 "epochs": str(summary["epochs"]),
                 "seed": str(settings["recipe"]["seed"]),
-                "test accuracy": _percent(summary["test_accuracy"]),
-                "memorised": _percent(summary["memorised"]),
+                "test accuracy": percent(summary["test_accuracy"]),
+                "memorised": percent(summary["memorised"]),
             }
         )
     return pandas.DataFrame(rows)
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """``0.813`` as ``81.3 %``; a dash where there is nothing to count."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 

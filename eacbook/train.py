@@ -214,7 +214,7 @@ def train(
     device = choose_device(device)
     network = copy.deepcopy(network).to(device)
     optimizer = torch.optim.Adam(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     batches = math.ceil(len(faces.train) / recipe.batch_size)
     scheduler = _build_scheduler(optimizer, recipe, batches)

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from eacbook.drawing.traits import ACTION_UNITS, PERSON_RANGES
 
-UNIT_IN_PICTURE = 0.46  # half the head's height, in widths of the picture
-HEAD_CENTRE = 0.50  # of the picture's height
+UNIT_IN_PICTURE = 0.50  # half the head's height, in widths of the picture
+HEAD_CENTRE = 0.49  # of the picture's height
 TURN = 0.15  # how far the middle of the face slides over the head when it turns fully
 NARROWEST_HEAD = PERSON_RANGES["head_width"][0]
 
