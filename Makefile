@@ -17,8 +17,7 @@ lab: $(READY)   ## open JupyterLab on the first notebook
 test: $(READY)  ## unit tests, then the notebooks, from nothing stored
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest tests
-	rm -rf notebooks/runs
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 notebooks
+	EACBOOK_RUNS=$$(mktemp -d) $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 notebooks
 
 notebooks: $(READY)  ## make and run the notebooks from their sources
 	$(BIN)/python notebooks/source/build.py

@@ -28,7 +28,7 @@ def flip_consistency(maps: Tensor, maps_of_mirror: Tensor) -> Tensor:
     return functional.mse_loss(maps, mirror(maps_of_mirror))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def attention_maps(
     network: nn.Module, images: Tensor, size: int | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,20 +51,19 @@ def attention_maps(
     return logits.cpu(), maps.cpu(), maps_of_mirror.cpu()
 
 
-def heat(maps: Tensor, size: int, scale: Tensor | float | None = None) -> Tensor:
-    """The positive part of maps, enlarged and scaled to 0-1 for display.
+def heat(maps: Tensor, size: int) -> Tensor:
+    """The positive part of maps, enlarged, each divided by its own maximum, for display.
+
+    So maps of different networks can be compared by shape, not by strength.
 
     Args:
         maps: ``[...,h,w]``.
         size: pixels of the result.
-        scale: the value shown as 1; by default each map's own maximum, so that maps of different
-            networks can be compared by shape, not by strength.
 
     Returns:
-        float ``[...,size,size]``.
+        float ``[...,size,size]`` in 0-1.
     """
     flat = maps.reshape(-1, 1, *maps.shape[-2:]).float()
     large = functional.interpolate(flat, (size, size), mode="bicubic", align_corners=False)
     large = large.reshape(*maps.shape[:-2], size, size).clamp(min=0)
-    top = large.amax((-2, -1), keepdim=True) if scale is None else torch.as_tensor(scale)
-    return (large / top.clamp(min=1e-8)).clamp(max=1)
+    return large / large.amax((-2, -1), keepdim=True).clamp(min=1e-8)

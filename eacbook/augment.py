@@ -36,7 +36,11 @@ def normalise(images: Tensor, size: int | None = None) -> Tensor:
     images = images.float()
     if size is not None and images.shape[-2:] != (size, size):
         images = functional.interpolate(
-            images, (size, size), mode="bilinear", antialias=True, align_corners=False
+            images,
+            (size, size),
+            mode="bilinear",
+            antialias=size < images.shape[-1],
+            align_corners=False,
         )
     mean, std = (
         torch.tensor(values, device=images.device).mul(255).view(1, 3, 1, 1)
@@ -55,7 +59,9 @@ def camera_noise(images: Tensor, generator: torch.Generator, probability: float 
     chosen = (_uniform(images, (len(images),), generator) < probability).nonzero().squeeze(1)
     noise = torch.randn((len(chosen), *images.shape[1:]), generator=generator, device=images.device)
     noisy = images[chosen] + noise * math.sqrt(CAMERA_NOISE_VARIANCE)
-    return images.index_copy(0, chosen, noisy.clamp(0, 255).to(torch.uint8))
+    result = images.clone()
+    result[chosen] = noisy.clamp(0, 255).to(torch.uint8)
+    return result
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -22,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"eacbook: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\neacbook: interrupted before the first epoch ended", file=sys.stderr)
+        print("\neacbook: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
 
@@ -93,6 +95,8 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    import torch
+
     from eacbook.demo import EAC_WEIGHT
     from eacbook.faces import load_faces
     from eacbook.hooks import Progress
@@ -112,12 +116,15 @@ def _train(options: argparse.Namespace) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "size", "seed")
         if getattr(options, name) is not None
     }
-    faces = load_faces(options.data)
-    if options.limit is not None:
-        faces = faces.limit(options.limit)
+    whole = load_faces(options.data)
+    faces = whole if options.limit is None else whole.limit(options.limit)
     train, classes = faces.train, faces.num_classes
     if options.noise_file:
-        noisy = noise_from_file(options.noise_file, train.files, train.labels, classes)
+        if options.noise is not None:
+            raise InputError("--noise and --noise-file both say which labels are wrong; give one")
+        noisy = noise_from_file(options.noise_file, whole.train.files, whole.train.labels, classes)
+        rows = {name: row for row, name in enumerate(whole.train.files)}
+        noisy = noisy.take(torch.tensor([rows[name] for name in train.files]))
     else:
         rated = options.noise_kind != "annotator" and options.noise is None
         rate = 0.3 if rated else options.noise
@@ -137,9 +144,9 @@ def _train(options: argparse.Namespace) -> None:
     )  # fmt: skip
     if run.stored:
         print(f"Found the stored run in {options.folder}; --fresh trains it again.")
-    if not run.finished:
-        print(f"Interrupted after epoch {len(run.rows)}; the same command goes on from there.")
     print("\n" + summary_table({method.name: run}).to_string())
+    if not run.finished:
+        raise KeyboardInterrupt
 
 
 def _runs(options: argparse.Namespace) -> None:
@@ -155,12 +162,11 @@ def _runs(options: argparse.Namespace) -> None:
 def _lab(options: argparse.Namespace) -> None:
     if not FIRST_NOTEBOOK.is_file():
         raise InputError(f"{FIRST_NOTEBOOK} is not here; run this in a clone of the repository")
-    try:
-        subprocess.run([sys.executable, "-m", "jupyterlab", str(FIRST_NOTEBOOK)], check=True)
-    except subprocess.CalledProcessError as error:
-        raise InputError(
-            "JupyterLab did not start; install it with: pip install 'eacbook[lab]'"
-        ) from error
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise InputError("JupyterLab is not installed; install it with: pip install 'eacbook[lab]'")
+    # Ctrl-C is how one leaves JupyterLab.
+    with contextlib.suppress(KeyboardInterrupt):
+        subprocess.run([sys.executable, "-m", "jupyterlab", str(FIRST_NOTEBOOK)], check=False)
 
 
 def _add(commands, name: str, command, text: str, example: str) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from eacbook.faces import FaceData, load_faces
+from eacbook.files import write_text
 from eacbook.hooks import Progress
 from eacbook.methods import EAC, Baseline
 from eacbook.networks import build_network
@@ -41,18 +42,23 @@ def train_demo(
 
     Returns:
         The faces, and method name to run.
+
+    Raises:
+        KeyboardInterrupt: also after a run was interrupted in the middle; its epochs are kept.
     """
     faces = load_faces("synthetic")
     noisy = inject_noise(faces.train.labels, noise, faces.num_classes, seed=seed)
     network = build_network("tiny", faces.num_classes, seed=seed)
-    runs = {
-        method.name: find_or_train(
+    runs = {}
+    for method in METHODS:
+        run = find_or_train(
             method, network, faces, noisy,
             folder=folder, fresh=fresh, device=device, hooks=[Progress()],
             **asdict(replace(RECIPE, seed=seed)),
-        )
-        for method in METHODS
-    }  # fmt: skip
+        )  # fmt: skip
+        if not run.finished:
+            raise KeyboardInterrupt
+        runs[method.name] = run
     return faces, runs
 
 
@@ -82,15 +88,7 @@ def run_demo(
     }
     place = Path(folder) / "demo"
     place.mkdir(parents=True, exist_ok=True)
-    if all(run.finished for run in runs.values()):
-        write_json(place / "results.json", results)
-        write_report(place / "report.html", faces, runs)
-        print(f"Wrote {place / 'results.json'} and {place / 'report.html'}")
+    write_text(place / "results.json", json.dumps(results, indent=2) + "\n")
+    write_report(place / "report.html", faces, runs)
+    print(f"Wrote {place / 'results.json'} and {place / 'report.html'}")
     return results
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write JSON in one go: the file is the old one or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -13,7 +13,7 @@ from eacbook.noise import NoisyLabels
 BATCH_SIZE = 256
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     network: nn.Module, images: Tensor, size: int | None = None, rows: Tensor | None = None
 ) -> Tensor:

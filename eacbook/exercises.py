@@ -85,7 +85,7 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
     result = answer(maps, other)
     if result is None:
         return NOT_YET
-    result = torch.as_tensor(result)
+    result = torch.as_tensor(result, dtype=maps.dtype)
     if result.ndim:
         return f"expected one number, got a tensor of shape {list(result.shape)}: take the mean."
     right = flip_consistency(maps, other)

@@ -184,12 +184,13 @@ def sha256_of(path: Path) -> str:
 
 def take(faces: FaceSet, index: Tensor) -> FaceSet:
     """The faces at ``index`` (int64 ``[n]``), in that order."""
+    drawn = None if faces.drawn is None else faces.drawn.take(index)
     return FaceSet(
-        images=faces.images[index],
+        images=faces.images[index] if drawn is None else drawn.images,
         labels=faces.labels[index],
         files=tuple(faces.files[i] for i in index.tolist()),
         votes=None if faces.votes is None else faces.votes[index],
-        drawn=None if faces.drawn is None else faces.drawn.take(index),
+        drawn=drawn,
     )
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from eacbook.errors import InputError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
+from eacbook.files import write_tensors
 
 if TYPE_CHECKING:
     from eacbook.train import Training
@@ -139,7 +139,10 @@ class EarlyStopping(Hook):
         if None not in best.values():
             training.network.load_state_dict(best)
             reached = [row["validation_accuracy"] for row in training.rows]
-            del training.rows[reached.index(max(reached)) + 1 :]
+            best_epoch = reached.index(max(reached)) + 1
+            del training.rows[best_epoch:]
+            if "sample_losses" in training.kept:
+                training.kept["sample_losses"] = training.kept["sample_losses"][:best_epoch]
 
 
 class Progress(Hook):
@@ -217,14 +220,11 @@ class Checkpoint(Hook):
             "scheduler": training.scheduler.state_dict(),
             "stop": training.stop,
         }
-        partial = self.path.with_name(self.path.name + ".partial")
-        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        save_file(tensors, partial, {"facts": json.dumps(facts)})
-        partial.replace(self.path)
+        write_tensors(self.path, tensors, {"facts": json.dumps(facts)})
 
     def _load(self, training: Training) -> None:
         try:
-            with safe_open(self.path, framework="pt", device=str(training.device)) as file:
+            with safe_open(self.path, framework="pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 settings, epoch, rows = facts["settings"], facts["epoch"], facts["rows"]
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -248,6 +248,11 @@ class Checkpoint(Hook):
             state.setdefault(int(index), {})[key] = tensor
         training.network.load_state_dict(part("network"))
         training.optimizer.load_state_dict({"state": state, "param_groups": facts["param_groups"]})
+        for parameter, moments in training.optimizer.state.items():
+            for name, moment in moments.items():
+                if moment.shape == parameter.shape:
+                    # The file knows no memory layout, and the fused step wants the parameter's own.
+                    moments[name] = torch.empty_like(parameter).copy_(moment)
         training.scheduler.load_state_dict(facts["scheduler"])
         training.kept.update(part("kept"))
         training.epoch, training.rows, training.stop = epoch, rows, facts["stop"]

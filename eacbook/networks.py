@@ -114,8 +114,8 @@ def build_network(
     """
     if name not in NETWORKS:
         raise InputError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         backbone, channels = NETWORKS[name](weights)
         network = ClassActivationNetwork(backbone, channels, num_classes, name)
     return network.to(memory_format=torch.channels_last)

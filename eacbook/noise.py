@@ -9,7 +9,7 @@ Co-teaching, NeurIPS 2018); annotator noise is what single people really answere
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from eacbook.errors import InputError
 from eacbook.faces import CLASSES
+from eacbook.files import write_text
 
 KINDS = ("symmetric", "pair", "matrix", "annotator")
 
@@ -73,6 +74,10 @@ class NoisyLabels:
     def rate(self) -> float:
         """Share of wrong labels that was really drawn."""
         return self.flipped.double().mean().item()
+
+    def take(self, index: Tensor) -> NoisyLabels:
+        """The labels at ``index`` (int64 ``[n]``), in that order."""
+        return replace(self, given=self.given[index], true=self.true[index])
 
     @property
     def counts(self) -> Tensor:
@@ -278,10 +283,7 @@ def write_label_file(path: str | Path, files: Sequence[str], labels: Tensor) -> 
     if len(labels) and labels.min() < 0:
         raise InputError(f"labels to be written count from 0, got {labels.min().item()}")
     lines = [f"{name} {label + 1}\n" for name, label in zip(files, labels.tolist(), strict=True)]
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "".join(lines))
 
 
 def _independent(labels: Tensor, asked: Tensor, generator: torch.Generator) -> Tensor:

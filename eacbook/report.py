@@ -15,6 +15,7 @@ from eacbook import figures, palette
 from eacbook.attention import attention_maps, flip_consistency
 from eacbook.evaluate import predict, sample_losses
 from eacbook.faces import FaceData
+from eacbook.files import write_text
 from eacbook.pictures import attention_sheet, face_sheet, png
 from eacbook.runs import percent, summary_table
 from eacbook.train import Run
@@ -40,7 +41,7 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
     noisy = next(iter(runs.values())).noisy
     flipped = noisy.flipped
     losses = {
-        name: sample_losses(predict(run.network, faces.train.images), noisy.given)
+        name: sample_losses(predict(run.network, faces.train.images, _size(run)), noisy.given)
         for name, run in runs.items()
     }
     memorised = ", ".join(f"{name} {percent(runs[name].summary['memorised'])}" for name in runs)
@@ -79,11 +80,8 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
         f"<style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body>\n"
         f"<h1>Wrong labels, memorised and not</h1>\n{body}\n</body></html>\n"
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, page)
 
 
 def maps_of_true_class(
@@ -99,7 +97,7 @@ def maps_of_true_class(
     labels, own = faces.test.labels[rows], torch.arange(len(rows))
     maps = {}
     for name, run in runs.items():
-        _, of_face, of_mirror = attention_maps(run.network, faces.test.images[rows])
+        _, of_face, of_mirror = attention_maps(run.network, faces.test.images[rows], _size(run))
         maps[name] = of_face[own, labels], of_mirror[own, labels]
     return maps
 
@@ -111,7 +109,7 @@ def _attention(faces: FaceData, runs: Mapping[str, Run]) -> tuple[str, str]:
     some = faces.test.images[:256]
     distances = []
     for name, run in runs.items():
-        _, of_faces, of_mirrors = attention_maps(run.network, some)
+        _, of_faces, of_mirrors = attention_maps(run.network, some, _size(run))
         # Relative to the size of the maps, which differs from network to network.
         distances.append((name, (flip_consistency(of_faces, of_mirrors) / of_faces.var()).item()))
     numbers = " and ".join(f"{distance:.2f} for {name}" for name, distance in distances)
@@ -126,6 +124,10 @@ def _attention(faces: FaceData, runs: Mapping[str, Run]) -> tuple[str, str]:
         faces.test.images[rows], maps_of_true_class(faces, runs, rows), captions
     )
     return _image(sheet), sentence
+
+
+def _size(run: Run) -> int | None:
+    return run.settings["recipe"]["size"]
 
 
 def _image(picture) -> str:

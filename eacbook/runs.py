@@ -19,18 +19,20 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
+from eacbook.files import write_tensors, write_text
 from eacbook.hooks import Checkpoint, Hook
 from eacbook.methods import Method
 from eacbook.noise import NoisyLabels
-from eacbook.train import Recipe, Run, describe_training, train
+from eacbook.train import Recipe, Run, choose_device, describe_training, train
 
 FOLDER = Path("runs")
 FACTS, NETWORK, TENSORS = "run.json", "network.safetensors", "tensors.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def find_or_train(
@@ -65,8 +67,8 @@ def find_or_train(
     if fresh:
         shutil.rmtree(partial, ignore_errors=True)
     elif place.exists():
-        return load_run(place, network, settings)
-    checkpoint = Checkpoint(partial / "checkpoint.safetensors")
+        return load_run(place, network, settings, device)
+    checkpoint = Checkpoint(partial / CHECKPOINT)
     run = train(method, network, faces, noisy, device=device, hooks=[*hooks, checkpoint], **recipe)
     if run.finished:
         _store(run, partial, place)
@@ -79,13 +81,19 @@ def run_name(settings: dict) -> str:
     return f"{settings['method']['name']}-{settings['data']['name']}-{digest}"
 
 
-def load_run(place: Path, network: nn.Module, settings: dict) -> Run:
+def load_run(
+    place: Path,
+    network: nn.Module,
+    settings: dict,
+    device: str | torch.device | None = None,
+) -> Run:
     """A stored run.
 
     Args:
         place: its folder.
         network: of the same architecture; a copy receives the stored weights.
         settings: what the run must have been made by.
+        device: where the network goes; see :func:`eacbook.train.train`.
 
     Raises:
         InputError: a file is missing, broken or from other settings.
@@ -96,7 +104,7 @@ def load_run(place: Path, network: nn.Module, settings: dict) -> Run:
             f"the stored run {place} was made by other settings than its name says; remove it or "
             "train again with fresh (--fresh)"
         )
-    network = copy.deepcopy(network)
+    network = copy.deepcopy(network).to(choose_device(device))
     try:
         network.load_state_dict(load_file(place / NETWORK))
         tensors = load_file(place / TENSORS)
@@ -162,7 +170,11 @@ def runs_table(places: Sequence[Path]):
 
     rows = []
     for place in places:
-        facts = read_facts(place)
+        try:
+            facts = read_facts(place)
+        except InputError:
+            rows.append({"run": place.name, "method": "(broken)"})
+            continue
         settings, summary = facts["settings"], facts["summary"]
         noise = settings["noise"]
         rate = "" if noise.get("rate") is None else f" {noise['rate']:.0%}"
@@ -171,7 +183,7 @@ def runs_table(places: Sequence[Path]):
                 "run": place.name,
                 "method": settings["method"]["name"],
                 "data": f"{settings['data']['name']} ({settings['data']['train']:,})",
-                "noise": noise["kind"] + rate,
+                "noise": noise.get("kind", "") + rate,
                 "network": settings["network"]["name"],
                 "epochs": str(summary["epochs"]),
                 "seed": str(settings["recipe"]["seed"]),
@@ -179,7 +191,7 @@ def runs_table(places: Sequence[Path]):
                 "memorised": percent(summary["memorised"]),
             }
         )
-    return pandas.DataFrame(rows)
+    return pandas.DataFrame(rows).fillna("")
 
 
 def percent(share: float | None) -> str:
@@ -191,10 +203,8 @@ def _store(run: Run, partial: Path, place: Path) -> None:
     """Write everything into the partial folder, then give it its name."""
     noisy = run.noisy
     labels = {"given": noisy.given, "true": noisy.true, "asked": noisy.asked}
-    kept = {name: tensor.cpu().contiguous() for name, tensor in run.kept.items()}
-    weights = {name: t.cpu().contiguous() for name, t in run.network.state_dict().items()}
-    save_file(labels | kept, partial / TENSORS)
-    save_file(weights, partial / NETWORK)
+    write_tensors(partial / TENSORS, labels | run.kept)
+    write_tensors(partial / NETWORK, run.network.state_dict())
     facts = {
         "settings": run.settings,
         "summary": run.summary,
@@ -202,15 +212,17 @@ def _store(run: Run, partial: Path, place: Path) -> None:
         "made": {
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "torch": torch.__version__,
+            "device": str(next(run.network.parameters()).device),
+            "threads": torch.get_num_threads(),
             "python": platform.python_version(),
             "machine": platform.machine(),
         },
     }
-    (partial / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    (partial / "checkpoint.safetensors").unlink()
+    write_text(partial / FACTS, json.dumps(facts, indent=1) + "\n")
     if place.exists():
         shutil.rmtree(place)
     partial.rename(place)
+    (place / CHECKPOINT).unlink()
 
 
 def _broken(place: Path, why: object) -> InputError:

@@ -214,7 +214,10 @@ def train(
     device = choose_device(device)
     network = copy.deepcopy(network).to(device)
     optimizer = torch.optim.Adam(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        network.parameters(),
+        recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=device.type != "mps",
     )
     batches = math.ceil(len(faces.train) / recipe.batch_size)
     scheduler = _build_scheduler(optimizer, recipe, batches)
@@ -303,7 +306,7 @@ def batches(
 
 
 def _check_finite(training: Training) -> None:
-    """Once an epoch, so that nothing waits for the device inside it."""
+    """Once an epoch: to look at every loss as it comes would wait for the device each time."""
     losses = torch.stack([losses["loss"] for losses in training.losses])
     broken = (~losses.isfinite()).nonzero()
     if len(broken):
@@ -336,11 +339,11 @@ def describe_training(
     """
     if len(noisy.given) != len(faces.train):
         raise InputError(f"{len(noisy.given)} noisy labels for {len(faces.train)} training faces")
-    if not torch.equal(noisy.true, faces.train.labels.cpu()):
-        raise InputError("the noisy labels were made for other faces: their true labels differ")
     for label in (int(noisy.given.min()), int(noisy.given.max())):
         if not 0 <= label < faces.num_classes:
             raise InputError(f"a noisy label is {label}, with {faces.num_classes} classes")
+    if not torch.equal(noisy.true, faces.train.labels.cpu()):
+        raise InputError("the noisy labels were made for other faces: their true labels differ")
     weights = hashlib.sha256()
     for tensor in network.state_dict().values():
         weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -91,11 +91,3 @@ def test_heat_lies_between_zero_and_one_and_reaches_one_on_every_positive_map():
 
 def test_heat_of_a_negative_map_is_dark():
     assert heat(-torch.ones(3, 6, 6), size=12).max() == 0
-
-
-def test_heat_of_one_scale_keeps_the_strengths_of_maps_apart():
-    weak, strong = torch.ones(6, 6), torch.full((6, 6), 4.0)
-    pictures = heat(torch.stack([weak, strong]), size=6, scale=4.0)
-    torch.testing.assert_close(pictures[0], torch.full((6, 6), 0.25))
-    torch.testing.assert_close(pictures[1], torch.ones(6, 6))
-    assert heat(strong, size=6, scale=2.0).max() == 1

@@ -66,7 +66,7 @@ def test_train_stores_a_run_that_runs_lists(tmp_path, capsys):
 
 
 def test_train_reads_a_noise_file(tmp_path, capsys):
-    train = load_faces("synthetic").limit(30).train
+    train = load_faces("synthetic").train
     path = tmp_path / "noise.txt"
     write_label_file(path, train.files, (train.labels + 1) % 7)
     small = ("--limit", 30, "--epochs", 1, "--noise-file", path, "--folder", tmp_path)
@@ -80,6 +80,7 @@ def test_train_reads_a_noise_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["--noise", "0.1", "--noise-file", "labels.txt"], "give one"),
         (["--noise", "1.5"], "rate must lie between 0 and 1"),
         (["--method", "magic"], "baseline, eac"),
         (["--network", "vgg"], "tiny, resnet18, resnet50"),

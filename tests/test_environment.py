@@ -1,12 +1,17 @@
 """The places that name packages and addresses agree with pyproject.toml, their one source."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # comes with pytest there
+
 ROOT = Path(__file__).parents[1]
-tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py"))
 

@@ -22,8 +22,8 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 # %% [markdown]
 # ## Meet the faces
 #
-# Data sets of real faces (RAF-DB, FERPlus, AffectNet) must be asked for and may not be passed on. So
-# the book draws its own: people who never lived, with an expression that *we* decide. That has a great
+# Data sets of real faces (RAF-DB, FERPlus, AffectNet) come with terms and may not be passed on. So the
+# book draws its own: people who never lived, with an expression that *we* decide. That has a great
 # advantage: we know the truth about every single face.
 
 # %%
@@ -39,8 +39,9 @@ print("images:", tuple(faces.train.images.shape), faces.train.images.dtype)
 print("classes:", ", ".join(faces.classes))
 
 # %% [markdown]
-# Eight of each class, just as the computer stores them: 48 pixels wide. Some show the expression fully,
-# some so faintly that you would not bet on it.
+# Eight of each class. They are stored 48 pixels wide and enlarged here. Some show the expression fully,
+# some so faintly that you would not bet on it. **Predict** before you run the cell: which two of the
+# seven expressions will you confuse most easily yourself?
 
 # %%
 labels = faces.train.labels
@@ -49,8 +50,7 @@ images, shown = faces.train.images[rows], labels[rows]
 display(Image(png(face_sheet(images, shown, shown, faces.classes, cell=76))))
 
 # %% [markdown]
-# **Predict.** Which two expressions would you yourself confuse most easily in this sheet? Write them
-# down. We will come back to it when we ask what people really confuse.
+# Keep your pair in mind. We will come back to it when we ask what people really confuse.
 #
 # An expression is made of *action units*, the single movements of the face that psychologists count
 # (Ekman, Friesen and Hager, 2002): brows up, nose wrinkled, lip corners pulled. Each class has its
@@ -65,8 +65,9 @@ for name, (always, sometimes) in EXPRESSIONS.items():
     print(f"{name:10}", ", ".join(units + extras) or "nothing moves")
 
 # %% [markdown]
-# Fear and surprise share raised inner brows and parted lips; sadness, anger and disgust share lowered
-# brows. And everything faint looks neutral. Here is one class from its faintest to its fullest face:
+# Fear and surprise share raised inner brows and parted lips; fear, sadness and anger share lowered
+# brows. And everything faint looks neutral. Here is *surprise* from its faintest to its fullest face.
+# **Predict**: from which of the eight on would you call it surprise?
 
 # %%
 drawn = faces.train.drawn
@@ -85,8 +86,9 @@ display(Image(png(sheet)))
 # known share of them wrong. The simplest way is **symmetric noise** of rate $r$: with probability $r$
 # the label is replaced by one of the *other* $K-1$ classes, all equally likely.
 #
-# Any such recipe is a **transition matrix** $T$, where $T_{ij}$ is the probability that a face of true
-# class $i$ is given label $j$. For symmetric noise
+# Any recipe that looks only at the class of a face, not at the face, is a **transition matrix** $T$:
+# $T_{ij}$ is the probability that a face of true class $i$ is given label $j$. Each row sums to one. For
+# symmetric noise
 #
 # $$T_{ii} = 1 - r, \qquad T_{ij} = \frac{r}{K-1} \quad (i \neq j).$$
 #
@@ -96,12 +98,14 @@ display(Image(png(sheet)))
 # %%
 noisy = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="symmetric", seed=0)
 print("wrong labels:", int(noisy.flipped.sum()), "of", len(labels))
-print("asked for, first row:", [round(share, 3) for share in noisy.asked[0].tolist()])
-print("drawn,     first row:", [round(share, 3) for share in noisy.drawn[0].tolist()])
+happy = faces.classes.index("happiness")
+print("happiness, asked for:", [round(share, 3) for share in noisy.asked[happy].tolist()])
+print("happiness, drawn:    ", [round(share, 3) for share in noisy.drawn[happy].tolist()])
 
 # %% [markdown]
-# Exactly 900: the number is fixed, chance decides only *which* labels and *what* they become. That is
-# why the matrix that was really drawn differs a little from the one asked for.
+# Exactly 900: we fix the number, and chance decides *which* labels and *what* they become, so the matrix
+# that was drawn differs a little from the one asked for. (The papers draw each label by itself, so that
+# even their number varies; `exact=False` does that.)
 #
 # ### Exercise 1: the matrix
 #
@@ -123,13 +127,14 @@ check_symmetric_matrix(my_symmetric_matrix)
 # %% [markdown]
 # ## Slide the noise
 #
-# Move the slider (arrow keys work too) and watch three things: which faces get a frame, how the colour
-# leaves the diagonal of the matrix, and the count. Then change the kind:
+# Move the slider (arrow keys work too) and watch three things: which faces get a frame, for a wrong
+# label, how the colour leaves the diagonal of the matrix, and the count. (Each rate draws its own wrong
+# labels, so frames come and go.) **Predict** what each kind will do to the matrix, then choose it:
 #
 # * **symmetric**: any other class;
-# * **pair**: always the class that is most easily confused, say fear for surprise;
-# * **single people's answers**: what *one* annotator of FERPlus said, where most of ten agreed on
-#   something. People are as wrong as they are, so there the slider rests.
+# * **pair**: always the one class that it is most easily taken for, say fear for surprise;
+# * **single people's answers**: drawn by a matrix that was measured on real people; more about it below.
+#   People are as wrong as they are, so there the slider rests.
 #
 # (Without a running kernel you see one position of it.)
 
@@ -141,19 +146,24 @@ explorer.rate.value = 0.3
 explorer
 
 # %% [markdown]
-# **Predict.** At which rate of *symmetric* noise do the labels say nothing at all any more? (Careful:
-# not at 100 %.) At which rate of *pair* noise does the majority of a class carry the wrong label?
+# **Predict.** At which rate of *symmetric* noise do the labels say nothing at all any more? (Not at
+# 100 %: then a label still says what the face is *not*.) And at which rate of *pair* noise is a wrong
+# label as frequent in a class as its own?
 
 # %%
-for rate in (0.3, 0.8):
-    explorer.rate.value = rate
-    print(f"slider at {rate:.0%}:", explorer.counts.value)
+from eacbook.noise import pair_matrix, symmetric_matrix
+
+print("symmetric, 6/7:", [round(share, 3) for share in symmetric_matrix(6 / 7, 7)[happy].tolist()])
+print("pair, 1/2:     ", [round(share, 3) for share in pair_matrix(1 / 2, 7)[happy].tolist()])
+explorer.rate.value = 0.5
+print("slider at 50%, happy faces still called happy:", end=" ")
+print(f"{eb.inject_noise(labels, 0.5, 7).drawn[happy, happy]:.0%}")
 explorer.rate.value = 0.3
 
 # %% [markdown]
-# With seven classes, symmetric noise of $6/7 \approx 86\,\%$ makes every row of the matrix the same:
-# the given label is then independent of the face. Pair noise takes only $50\,\%$ to leave no way of
-# telling which of two classes is the true one, and beyond that the wrong class has the majority.
+# At $6/7 \approx 86\,\%$ every row of the symmetric matrix is the same: the given label has nothing to do
+# with the face any more, but up to there the true class stays the most frequent label. Pair noise needs
+# only $50\,\%$ until the wrong class is as frequent as the right one, and beyond that it wins.
 #
 # ## The other direction
 #
@@ -162,27 +172,31 @@ explorer.rate.value = 0.3
 #
 # ### Exercise 2: how far can a label be trusted?
 #
-# `noisy.counts[i, j]` is the number of faces of true class `i` that were given label `j`. What share of
-# the faces that were **given** the label *fear* (number 1) really show fear?
+# Take pair noise of 30 %: three classes (happiness, sadness and anger) are taken for *neutral*.
+# `pair.counts[i, j]` is the number of faces of true class `i` that were given label `j`. What share of
+# the faces that were **given** the label *neutral* (number 6) really are neutral? **Predict** first: more
+# or less than the 70 % of the neutral faces that kept their label?
 
 # %%
 from eacbook.exercises import check_right_share
 
-fear = 1
+pair = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="pair", seed=0)
+neutral = 6
 # <solution> share = ...
-share = noisy.counts[fear, fear] / noisy.counts[:, fear].sum()
+share = pair.counts[neutral, neutral] / pair.counts[:, neutral].sum()
 # </solution>
-check_right_share(share, noisy, fear)
+check_right_share(share, pair, neutral)
 
 # %% [markdown]
 # ## How wrong are people?
 #
 # FERPlus (Barsoum et al., 2016) asked ten people about each of 35,887 photographs. Take the faces on
-# which the majority agreed, and ask how often a *single* person said something else. The numbers below
-# were measured on its training faces with this book's own script (`data_scripts/ferplus.py`).
+# which a majority agreed on one of our seven expressions, and ask how often a *single* one of the answers
+# was another of the seven. The matrix below was measured on its training faces with this book's own
+# script (`data_scripts/ferplus.py`).
 #
-# **Predict.** How many single answers in a hundred differ from the majority's? Which row will be the
-# palest on the diagonal? Was your pair from the beginning among the confusions?
+# **Predict.** Which row will be the palest on the diagonal? Will your pair from the beginning be among the
+# five most frequent confusions? How many answers in a hundred are wrong?
 
 # %%
 from eacbook.noise import SINGLE_VOTES
@@ -195,15 +209,15 @@ for share, i, j in sorted(pairs, reverse=True)[:5]:
 
 # %% [markdown]
 # Happiness is safe; fear is taken for surprise by every sixth person, sadness for neutral nearly as
-# often, disgust for anger by every seventh. Real label noise is **not symmetric**: it follows the ambiguity of the faces.
+# often, disgust for anger by every seventh. Over all faces of FERPlus 18 answers in a hundred are wrong. Real label noise is **not symmetric**: it follows the ambiguity of the faces.
 # The papers use symmetric noise because it is simple and everybody can repeat it, not because it is
 # how people err. Keep that in mind whenever you read that a method "is robust to 30 % label noise".
 #
-# Give our drawn faces the labels that such single people would have given:
+# Give our drawn faces labels by that matrix. **Predict**: will 18 % of them be wrong here, too?
 
 # %%
 human = eb.inject_noise(labels, None, 7, kind="matrix", matrix=votes, seed=0)
-print(f"{human.rate:.1%} of the labels are wrong; on FERPlus itself it would be 18%")
+print(f"{human.rate:.1%} of the labels are wrong")
 wrong = human.flipped.nonzero()[:16, 0]
 sheet = face_sheet(
     faces.train.images[wrong], human.given[wrong], human.true[wrong], faces.classes, cell=76
@@ -214,8 +228,8 @@ display(Image(png(sheet)))
 # More than on FERPlus, although the matrix is the same: two thirds of the faces of FERPlus are happy or
 # neutral, the safest classes, while our classes are equally large. A noise *rate* alone says little.
 #
-# One thing is still missing: a real person errs on the *faint* faces, the matrix errs on any face of
-# the class. On FERPlus itself, with its ten votes a face, `kind="annotator"` draws one of the votes
+# One thing is still missing: real people err *more often* on the faint faces, the matrix errs on any
+# face of the class alike. On FERPlus itself, with its ten votes a face, `kind="annotator"` draws one of the votes
 # that were really cast: noise that depends on the picture (see `data_scripts/README.md`).
 #
 # ## Sharing the mistakes
@@ -240,8 +254,8 @@ print("the same labels:", bool((again.given == noisy.given).all()))
 # ## Take away
 #
 # * A **transition matrix** says which true class is given which label; its rows sum to one.
-# * **Symmetric** noise is the laboratory's; **pair** noise is harder at the same rate; **people** err
-#   along the ambiguity of the faces, on FERPlus in 18 answers of 100.
+# * **Symmetric** noise is the laboratory's; **pair** noise reaches the point of no return sooner;
+#   **people** err along the ambiguity of the faces, on FERPlus in 18 answers of 100.
 # * To compare methods, fix the noise: the same rate, the same seed, the same wrong labels.
 #
 # **Next**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb): train a network on these labels and
