@@ -9,17 +9,19 @@ Prints a Markdown table (mean and standard deviation over the seeds) and writes
 
 from __future__ import annotations
 
+import json
 import os
-import platform
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from eacbook.demo import train_demo, write_json
+from eacbook.demo import train_demo
+from eacbook.files import write_text
+from eacbook.train import choose_device
 
 RATES, SEEDS = (0.3, 0.2, 0.1), (0, 1, 2)
-FIGURES = ("test_accuracy", "test_accuracy_best", "memorised", "recovered", "seconds")
+FIGURES = ("test_accuracy", "test_accuracy_best", "memorised", "recovered")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -41,26 +43,24 @@ def keep(name: str, rows: list[dict]) -> None:
     """Write the rows of a benchmark to ``results/NAME.json``, with its command and the device."""
     facts = {
         "command": f"python benchmarks/{name}.py",
-        "device": f"CPU, {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}",
+        "device": f"{choose_device()}, {os.cpu_count()} CPU cores, torch {torch.__version__}",
         "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)
-    write_json(RESULTS / f"{name}.json", facts)
+    write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=1) + "\n")
 
 
 def markdown(rows: pd.DataFrame) -> str:
     """Mean ± standard deviation over the seeds, a line a method and rate."""
     lines = [
-        "| wrong labels | method | test accuracy | best epoch | memorised | recovered | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| wrong labels | method | test accuracy | best epoch | memorised | recovered |",
+        "|---|---|---|---|---|---|",
     ]
     for (rate, method), group in rows.groupby(["noise", "method"]):
         cells = [
-            f"{100 * group[name].mean():.1f} ± {100 * group[name].std():.1f} %"
-            for name in FIGURES[:-1]
+            f"{100 * group[name].mean():.1f} ± {100 * group[name].std():.1f} %" for name in FIGURES
         ]
-        seconds = f"{group['seconds'].mean():.0f}"
-        lines.append(f"| {rate:.0%} | {method} | {' | '.join(cells)} | {seconds} |")
+        lines.append(f"| {rate:.0%} | {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

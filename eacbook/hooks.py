@@ -158,8 +158,8 @@ class Progress(Hook):
 
     def on_start(self, training: Training) -> None:
         self.bar = tqdm(
-            total=training.recipe.epochs * training.batches,
-            initial=training.epoch * training.batches,
+            total=training.recipe.epochs * training.batches_per_epoch,
+            initial=training.epoch * training.batches_per_epoch,
             desc=self.label or training.method.name,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
             mininterval=0.5,

@@ -99,7 +99,7 @@ class Training:
         network, method, faces, noisy, recipe, optimizer, scheduler: what is trained, on what, how.
         settings: all that decides the outcome, as plain values; see :func:`describe_training`.
         device: where it is trained.
-        batches: number of batches in an epoch.
+        batches_per_epoch: how many batches an epoch has.
         epoch: number of finished epochs.
         losses: the loss and its parts after every batch of this epoch, scalars on the device.
         row: what is known of this epoch; hooks add columns after the epoch.
@@ -117,7 +117,7 @@ class Training:
     scheduler: torch.optim.lr_scheduler.LRScheduler
     settings: dict
     device: torch.device
-    batches: int
+    batches_per_epoch: int
     epoch: int = 0
     losses: list[dict[str, Tensor]] = field(default_factory=list)
     row: dict[str, float] = field(default_factory=dict)
@@ -219,10 +219,19 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=device.type != "mps",
     )
-    batches = math.ceil(len(faces.train) / recipe.batch_size)
-    scheduler = _build_scheduler(optimizer, recipe, batches)
+    batches_per_epoch = math.ceil(len(faces.train) / recipe.batch_size)
+    scheduler = _build_scheduler(optimizer, recipe, batches_per_epoch)
     training = Training(
-        network, method, faces, noisy, recipe, optimizer, scheduler, settings, device, batches
+        network,
+        method,
+        faces,
+        noisy,
+        recipe,
+        optimizer,
+        scheduler,
+        settings,
+        device,
+        batches_per_epoch,
     )
     hooks = [History(), Memorisation(), *sorted(hooks, key=lambda h: isinstance(h, Checkpoint))]
 
@@ -252,13 +261,15 @@ def train(
 
 
 def _build_scheduler(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, batches: int
+    optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per_epoch: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """A scheduler that is stepped after every batch."""
     if recipe.schedule == "one-cycle":
-        steps = recipe.epochs * batches
+        steps = recipe.epochs * batches_per_epoch
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps)
-    return torch.optim.lr_scheduler.StepLR(optimizer, step_size=batches, gamma=recipe.decay)
+    return torch.optim.lr_scheduler.StepLR(
+        optimizer, step_size=batches_per_epoch, gamma=recipe.decay
+    )
 
 
 def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
@@ -316,7 +327,7 @@ def _check_finite(training: Training) -> None:
         )
         raise NonFiniteLossError(
             f"{training.method.name}: the loss is not finite in epoch {training.epoch + 1}, batch "
-            f"{batch + 1} of {training.batches} ({parts}). Try a smaller learning rate (now "
+            f"{batch + 1} of {training.batches_per_epoch} ({parts}). Try a smaller learning rate (now "
             f"{training.row['learning_rate']:.3g}) or, for EAC, a smaller weight."
         )
 
