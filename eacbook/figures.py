@@ -18,7 +18,12 @@ TEMPLATE = go.layout.Template(
         "paper_bgcolor": palette.PAPER,
         "plot_bgcolor": palette.PAPER,
         "xaxis": {"gridcolor": palette.GRID, "linecolor": palette.INK, "zeroline": False},
-        "yaxis": {"gridcolor": palette.GRID, "linecolor": palette.INK, "zeroline": False},
+        "yaxis": {
+            "gridcolor": palette.GRID,
+            "linecolor": palette.INK,
+            "zeroline": False,
+            "automargin": True,
+        },
         "margin": {"l": 70, "r": 20, "t": 90, "b": 60},
         "hoverlabel": {"font": {"size": 14}},
         "legend": {"orientation": "h", "y": 1.13, "yanchor": "bottom", "x": 1, "xanchor": "right"},

@@ -36,7 +36,7 @@ from eacbook.pictures import attention_sheet, picture_grid, png, tensor_pictures
 from eacbook.runs import find_or_train, summary_table
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
-faces = eb.synthetic_faces(train=1200, test=700, validation=350)
+faces = eb.synthetic_faces(train=1500, test=700, validation=350)
 noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=0)
 print(int(noisy.flipped.sum()), "of", len(noisy.given), "training labels are wrong")
 
@@ -66,8 +66,8 @@ training_curves({"baseline": baseline})
 # Two phases. First the network learns what faces have in common, and the wrong labels do not fit: few of
 # them are predicted as given (about one in seven would be by chance). Then the learning rate, which rose
 # for a third of the epochs and now falls to nothing, becomes small enough for exceptions. The common is
-# learnt; what still lowers the loss are the wrong labels, one by one: the network **memorises** them. Its
-# accuracy on new faces suffers for it.
+# learnt; what still lowers the loss are the wrong labels, one by one: the network **memorises** them. The
+# accuracy on new faces gains nothing by it: it stops rising, or falls.
 #
 # Two numbers describe the end. *Memorised*: the share of the wrong labels that it predicts as given.
 # *Recovered*: the share for which it predicts the true class in spite of the label. The **test
@@ -80,15 +80,14 @@ summary_table({"baseline": baseline})
 
 # %%
 summary = baseline.summary
-assert summary["memorised"] > 0.3, "the baseline should have memorised"
-assert summary["test_accuracy_best"] > summary["test_accuracy"] + 0.01, "and lost what it had"
-assert summary["best_epoch"] < 25, "long before the end"
-print("The baseline memorised wrong labels, and it had been better before.")
+assert summary["memorised"] > 0.5, "the baseline should have memorised"
+assert baseline.rows[9]["memorised"] < 0.3, "but not in the first third"
+print("The baseline memorised most of the wrong labels, and did so late.")
 
 # %% [markdown]
 # ### Exercise 1: stop in time
 #
-# If memorising comes last, one could stop before. But when? The test faces must not tell us. There are
+# If memorising comes last, one could stop before it. But when? The test faces must not tell us. There are
 # 350 faces with *clean* labels set apart for such choices; `baseline.history["validation_accuracy"]`
 # holds their accuracy after each epoch. Which epoch would you choose? (**Predict** from the curves: near
 # which third of the training?)
