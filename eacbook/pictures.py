@@ -93,7 +93,7 @@ def matrix_picture(matrix: Tensor, classes: Sequence[str], *, cell: int = 52) ->
     """A transition matrix ``[K,K]`` in percent: true classes down, given labels across."""
     side = len(classes) * cell
     left, top = 7 * TEXT, 6 * TEXT
-    picture = _blank(left + side + MARGIN, top + side + MARGIN)
+    picture = _blank(left + side + 2 * TEXT, top + side + MARGIN)
     draw = ImageDraw.Draw(picture)
     _text(draw, left + side / 2, 2, "given label (share of the true class, %)", palette.INK)
     for row, name in enumerate(classes):

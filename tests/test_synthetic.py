@@ -159,7 +159,8 @@ def test_masks_follow_the_action_units_and_lie_in_the_picture():
     assert area.min() > 0.005 and area.max() < 0.25
     frame = torch.ones(64, 64, dtype=torch.bool)
     frame[1:-1, 1:-1] = False
-    assert not masks[:, :, frame].any(), "a feature touches the edge of the picture"
+    touching = masks[:, :, frame].flatten(1).any(1).float().mean()
+    assert touching <= 0.01, "but for a widely opened mouth, features keep clear of the edge"
     for index in (slice(3, 9), [3, 4, 5, 6, 7, 8], torch.arange(3, 9)):
         assert torch.equal(faces.region_masks(index), masks[3:9])
 

@@ -280,7 +280,8 @@ for name, method in variants.items():
 pd.DataFrame(ablation).T.map("{:.1%}".format)
 
 # %% [markdown]
-# Read the table against your prediction. Weight 0 leaves erasing alone, and it memorises. A weight that is
+# Read the table against your prediction. Weight 0 leaves erasing alone (not even the baseline's random
+# flips), and it memorises all the more. A weight that is
 # far too large buys agreement with flat maps: the cheapest way to be consistent is to say little, and then
 # the faces are learnt slowly, too. The last row shows what the imbalanced framework adds *here*; whether
 # it is much depends on the network and the noise, and one seed cannot tell a small difference from chance.
