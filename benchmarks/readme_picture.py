@@ -23,7 +23,8 @@ PICTURE = Path(__file__).parents[1] / "docs" / "faces.png"
 def main() -> None:
     faces, runs = train_demo()
     noisy = runs["eac"].noisy
-    shown = torch.arange(14)
+    wrong, right = noisy.flipped.nonzero()[:4, 0], (~noisy.flipped).nonzero()[:10, 0]
+    shown = torch.cat([wrong, right]).sort().values  # as many wrong ones as there are, 30 %
     sheet = face_sheet(
         faces.train.images[shown], noisy.given[shown], noisy.true[shown], faces.classes, columns=7
     )
