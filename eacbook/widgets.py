@@ -44,10 +44,16 @@ class NoiseExplorer:
     """
 
     def __init__(self, faces: FaceData, shown: int = 18):
+        whole = {"style": {"description_width": "initial"}}  # or a description would be cut
         self.rate = ipywidgets.SelectionSlider(
-            options=[(f"{rate:.0%}", rate) for rate in RATES], value=0.0, description="wrong labels"
+            options=[(f"{rate:.0%}", rate) for rate in RATES],
+            value=0.0,
+            description="wrong labels",
+            **whole,
         )
-        self.kind = ipywidgets.Dropdown(options=[SYMMETRIC, PAIR, HUMAN], description="kind")
+        self.kind = ipywidgets.Dropdown(
+            options=[SYMMETRIC, PAIR, HUMAN], description="kind", **whole
+        )
         self.picture = ipywidgets.Image(
             format="png", layout={"width": "100%", "max_width": "1000px"}
         )
