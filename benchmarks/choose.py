@@ -14,17 +14,18 @@ from dataclasses import asdict, replace
 import pandas as pd
 from demo_table import keep
 
-from eacbook.demo import EAC_WEIGHT, RECIPE
+from eacbook.demo import RECIPE
 from eacbook.faces import load_faces
 from eacbook.methods import EAC
+from eacbook.methods.eac import WEIGHTS
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.runs import find_or_train
 from eacbook.train import LAST_EPOCHS
 
-WEIGHTS, SEEDS = (0.75, 1.5, 3.0), (0, 1, 2)
-CANDIDATES = [(EAC(weight=weight), 0) for weight in WEIGHTS] + [
-    (EAC(weight=EAC_WEIGHT, one_pass=one_pass), seed)
+TRIED, SEEDS = (0.75, 1.5, 3.0), (0, 1, 2)
+CANDIDATES = [(EAC(weight=weight), 0) for weight in TRIED] + [
+    (EAC(weight=WEIGHTS["tiny"], one_pass=one_pass), seed)
     for one_pass in (False, True)
     for seed in SEEDS
 ]

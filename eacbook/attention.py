@@ -28,6 +28,45 @@ def flip_consistency(maps: Tensor, maps_of_mirror: Tensor) -> Tensor:
     return functional.mse_loss(maps, mirror(maps_of_mirror))
 
 
+def relative_difference(maps: Tensor, maps_of_mirror: Tensor) -> Tensor:
+    """The flip consistency of every face, in units of the variance of its maps.
+
+    The loss term itself grows with the square of the maps' scale, which differs from network to
+    network and from epoch to epoch. Relative to the variance it can be compared: 0 for maps that
+    follow the mirror exactly, 2 for unrelated ones.
+
+    Args:
+        maps, maps_of_mirror: ``[...,K,h,w]``, as for :func:`flip_consistency`.
+
+    Returns:
+        ``[...]``, the mean squared difference over K, h and w divided by the variance of all values
+        of both.
+    """
+    squared = (maps - mirror(maps_of_mirror)).square().mean((-3, -2, -1))
+    variance = torch.stack([maps, maps_of_mirror]).var((0, -3, -2, -1), correction=0)
+    return squared / variance.clamp(min=1e-12)
+
+
+def region_share(attention: Tensor, masks: Tensor) -> Tensor:
+    """The share of the positive attention that lies inside masks.
+
+    Every place of a map stands for the square of pixels above it, and counts by the part of the
+    square that is inside. (What the network sees there reaches beyond that square.)
+
+    Args:
+        attention: ``[...,h,w]``; negative values count as none.
+        masks: bool ``[...,H,W]``, H and W multiples of h and w; of the same leading dimensions, or
+            dimensions that broadcast.
+
+    Returns:
+        ``[...]`` in 0-1; not a number where no attention is positive.
+    """
+    h, w = attention.shape[-2:]
+    parts = masks.float().unflatten(-2, (h, -1)).unflatten(-1, (w, -1)).mean((-3, -1))
+    positive = attention.clamp(min=0)
+    return (positive * parts).sum((-2, -1)) / positive.sum((-2, -1))
+
+
 @torch.no_grad()
 def attention_maps(
     network: nn.Module, images: Tensor, size: int | None = None

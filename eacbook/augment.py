@@ -56,7 +56,8 @@ def camera_noise(images: Tensor, generator: torch.Generator, probability: float 
         images: uint8 ``[B,C,H,W]``.
         generator: on the device of the images.
     """
-    chosen = (_uniform(images, (len(images),), generator) < probability).nonzero().squeeze(1)
+    draws = torch.rand(len(images), generator=generator, device=images.device)
+    chosen = (draws < probability).nonzero().squeeze(1)
     noise = torch.randn((len(chosen), *images.shape[1:]), generator=generator, device=images.device)
     noisy = images[chosen] + noise * math.sqrt(CAMERA_NOISE_VARIANCE)
     result = images.clone()
@@ -153,12 +154,8 @@ class Batch:
 
     def flip_half(self, view: Tensor) -> Tensor:
         """Mirror a random half of the images of a view."""
-        chosen = _uniform(view, (len(view), 1, 1, 1), self._generators["flip"]) < 0.5
-        return torch.where(chosen, mirror(view), view)
+        draws = torch.rand(len(view), generator=self._generators["flip"], device=view.device)
+        return torch.where((draws < 0.5)[:, None, None, None], mirror(view), view)
 
     def _erase(self, view: Tensor, erasing: RandomErasing | None, stream: str) -> Tensor:
         return view if erasing is None else erasing(view, self._generators[stream])
-
-
-def _uniform(like: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=like.device)

@@ -97,19 +97,19 @@ def _demo(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
-    from eacbook.demo import EAC_WEIGHT
     from eacbook.faces import load_faces
     from eacbook.hooks import Progress
     from eacbook.methods import build_method
+    from eacbook.methods.eac import WEIGHTS
     from eacbook.networks import build_network
     from eacbook.noise import inject_noise, noise_from_file
     from eacbook.runs import find_or_train, summary_table
     from eacbook.train import RECIPES
 
-    weight = {} if options.weight is None else {"weight": options.weight}
-    if options.network == "tiny" and options.method == "eac":
-        weight = {"weight": EAC_WEIGHT} | weight
-    method = build_method(options.method, **weight)
+    hyperparameters = {"weight": WEIGHTS[options.network]} if options.method == "eac" else {}
+    if options.weight is not None:
+        hyperparameters["weight"] = options.weight
+    method = build_method(options.method, **hyperparameters)
 
     chosen = {
         name: getattr(options, name)

@@ -10,17 +10,15 @@ from eacbook.faces import FaceData, load_faces
 from eacbook.files import write_text
 from eacbook.hooks import Progress
 from eacbook.methods import EAC, Baseline
+from eacbook.methods.eac import WEIGHTS
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.report import write_report
 from eacbook.runs import FOLDER, find_or_train, summary_table
 from eacbook.train import RECIPES, Run
 
-EAC_WEIGHT = 1.5
-"""For ``tiny`` trained from scratch; chosen on the validation faces, see benchmarks/README.md."""
-
 RECIPE = RECIPES["tiny"]
-METHODS = (Baseline(), EAC(weight=EAC_WEIGHT))
+METHODS = (Baseline(), EAC(weight=WEIGHTS["tiny"]))
 
 
 def train_demo(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,7 +12,7 @@ from eacbook.augment import normalise
 from eacbook.networks import evaluation_mode
 from eacbook.noise import NoisyLabels
 
-BATCH_SIZE = 256
+BATCH_SIZE = 128
 
 
 @torch.no_grad()
@@ -59,3 +61,15 @@ def memorised_and_recovered(logits_of_flipped: Tensor, noisy: NoisyLabels) -> tu
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every sample, ``[N]`` in nats, from logits ``[N,K]`` and labels ``[N]``."""
     return functional.cross_entropy(logits, labels, reduction="none")
+
+
+def precision_and_recall(suspected: Tensor, flipped: Tensor) -> tuple[float, float]:
+    """How well suspected labels, bool ``[N]``, match the wrong ones, bool ``[N]``.
+
+    Returns:
+        ``(precision, recall)``: the share of the suspected that are wrong (not a number if none is
+        suspected), and the share of the wrong that are suspected (not a number if none is wrong).
+    """
+    found = (suspected & flipped).sum().item()
+    counts = suspected.sum().item(), flipped.sum().item()
+    return tuple(found / count if count else math.nan for count in counts)

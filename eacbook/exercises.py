@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from eacbook.attention import flip_consistency
+from eacbook.attention import flip_consistency, region_share
+from eacbook.evaluate import precision_and_recall
 from eacbook.noise import NoisyLabels, symmetric_matrix
 
 NOT_YET = "Not yet: put your code in place of the three dots and run the cell again."
@@ -122,3 +123,110 @@ def check_best_epoch(answer: int, history) -> str | None:
     if answer == best - 1:
         return "epochs count from 1 here; the history's index is the epoch itself."
     return f"in epoch {answer} the validation accuracy is not at its highest."
+
+
+@_verdict
+def check_class_activation_maps(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (features [B,C,h,w], weights [K,C]) -> [B,K,h,w] the class activation map?"""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn((2, 5, 3, 4), generator=generator)
+    weights = torch.randn((7, 5), generator=generator)
+    maps = answer(features, weights)
+    if maps is None:
+        return NOT_YET
+    maps = torch.as_tensor(maps)
+    if maps.shape != (2, 7, 3, 4):
+        return (
+            f"expected a map of 3 x 4 for each of 2 faces and 7 classes, [2, 7, 3, 4], got "
+            f"{list(maps.shape)}. Which axis is summed over? The one that both have: the channels."
+        )
+    right = torch.einsum("kc,bchw->bkhw", weights, features)
+    if torch.allclose(maps, right, atol=1e-5):
+        return None
+    if torch.allclose(maps, right / 5, atol=1e-5):
+        return "that is the mean over the channels; the classifier sums over them."
+    if torch.allclose(maps, right.clamp(min=0), atol=1e-5):
+        return "leave the negative part in: without it the mean of the map is not the logit."
+    return "the shape is right, the numbers are not: every channel counts with its weight W[k, c]."
+
+
+@_verdict
+def check_region_share(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (attention [h,w], inside [h,w] in 0-1) -> the share of attention inside?"""
+    generator = torch.Generator().manual_seed(0)
+    attention = torch.rand((6, 6), generator=generator)
+    inside = (torch.rand((6, 6), generator=generator) < 0.3).float()
+    result = answer(attention, inside)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result)
+    if result.ndim:
+        return f"expected one number, got a tensor of shape {list(result.shape)}: sum over the places."
+    right = region_share(attention, inside.bool())
+    if torch.isclose(result, right):
+        return None
+    if torch.isclose(result, (attention * inside).sum()):
+        return "that is the sum inside; divide it by the sum over all places."
+    if torch.isclose(result, (attention * inside).sum() / inside.sum()):
+        return "that is the mean attention inside; the question is which part of all of it lies there."
+    return f"got {result.item():.4f} where {right.item():.4f} was expected."
+
+
+@_verdict
+def check_precision_and_recall(answer: Callable[[Tensor, Tensor], tuple]) -> str | None:
+    """Is this function (suspected [N], flipped [N]) -> (precision, recall)?"""
+    suspected = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0, 0, 0]).bool()
+    flipped = torch.tensor([1, 1, 1, 0, 1, 1, 0, 0, 0, 0]).bool()
+    result = answer(suspected, flipped)
+    if result is None:
+        return NOT_YET
+    precision, recall = (float(value) for value in result)
+    right = precision_and_recall(suspected, flipped)
+    if abs(precision - right[0]) + abs(recall - right[1]) < 1e-6:
+        return None
+    if abs(precision - right[1]) + abs(recall - right[0]) < 1e-6:
+        return "the two are exchanged: precision is a share of the *suspected* labels."
+    return (
+        "with 4 suspected labels of which 3 are wrong, and 5 wrong labels in all, precision is "
+        f"3/4 and recall 3/5; yours are {precision:.2f} and {recall:.2f}."
+    )
+
+
+@_verdict
+def check_kept_by_loss(answer: Callable[[Tensor, float], Tensor]) -> str | None:
+    """Does this function (losses [N], assumed rate) -> rows keep the 1 - rate smallest losses?"""
+    losses = torch.tensor([0.5, 2.0, 0.1, 3.0, 0.2, 0.9, 1.5, 0.3, 0.7, 0.8])
+    result = answer(losses, 0.3)
+    if result is None:
+        return NOT_YET
+    kept = torch.as_tensor(result)
+    if kept.dtype == torch.bool:
+        return "that marks the rows; give their numbers (nonzero() or argsort() help)."
+    right = {0, 2, 4, 5, 7, 8, 9}
+    found = set(kept.flatten().tolist())
+    if found == right:
+        return None
+    if found == set(range(10)) - right:
+        return "those are the labels to be thrown away; keep the others."
+    if len(found) == 3:
+        return "an assumed rate of 30 % means that 70 % are kept."
+    return f"of 10 labels, rows {sorted(right)} have the 7 smallest losses; yours are {sorted(found)}."
+
+
+@_verdict
+def check_majority_of_neighbours(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (rows of the neighbours [n,k], labels [n]) -> their most frequent label [n]?"""
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    neighbours = torch.tensor([[1, 2, 3], [0, 2, 4], [3, 4, 0], [4, 5, 4], [3, 5, 5], [3, 4, 1]])
+    result = answer(neighbours, labels)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result)
+    if result.shape != (6,):
+        return f"expected one label for each of the 6 faces, got the shape {list(result.shape)}."
+    right = torch.tensor([0, 0, 1, 1, 2, 1])
+    if torch.equal(result.long(), right):
+        return None
+    if torch.equal(result.long(), neighbours.mode(1).values):
+        return "that is the most frequent *row*; look up the labels of the rows first."
+    return f"expected {right.tolist()}, got {result.tolist()}."

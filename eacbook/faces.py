@@ -92,6 +92,12 @@ class FaceData:
         """Height of the stored images in pixels."""
         return self.train.images.shape[-2]
 
+    def only(self, rows: Tensor) -> FaceData:
+        """Keep only these training faces, int64 ``[n]``; the other splits stay as they are."""
+        digest = hashlib.sha256(rows.long().numpy().tobytes()).hexdigest()[:16]
+        fingerprint = f"{self.fingerprint}/only={digest}"
+        return replace(self, train=take(self.train, rows), fingerprint=fingerprint)
+
     def limit(self, count: int, seed: int = 0) -> FaceData:
         """Keep at most ``count`` images of each split, drawn at random but always the same ones."""
         if count < 1:

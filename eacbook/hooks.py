@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from eacbook.errors import InputError
-from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
+from eacbook.evaluate import accuracy, memorised_and_recovered, predict
 from eacbook.files import write_tensors
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ class Hook:
         """At the end, also after an interrupt or an error."""
 
 
+def keep(training: Training, name: str, of_this_epoch: torch.Tensor) -> None:
+    """Add a tensor of this epoch to those that are kept under the same name, on the CPU."""
+    row = of_this_epoch.cpu()[None]
+    training.kept[name] = torch.cat([training.kept.get(name, row[:0]), row])
+
+
 class History(Hook):
     """Adds the epoch's mean losses, the test accuracy and, where there is a split, the validation's."""
 
@@ -85,20 +91,23 @@ class Memorisation(Hook):
 
 
 class SampleLosses(Hook):
-    """Keeps the loss of every training sample after each epoch.
+    """Keeps the loss of every training sample in each epoch.
 
     ``run.kept["sample_losses"]`` is float32 ``[epochs, N]``, the cross-entropy with the given label
-    in evaluation mode and without augmentation.
+    when the sample's batch came: in training mode, on the augmented view, just before the step. That
+    is what methods which select samples by their loss go by, and it costs nothing.
+
+    Raises:
+        InputError: the method does not give the losses of its samples.
     """
 
     def describe(self) -> dict:
         return {"keeps": "sample_losses"}
 
     def after_epoch(self, training: Training) -> None:
-        logits = predict(training.network, training.faces.train.images, training.recipe.size)
-        losses = sample_losses(logits, training.noisy.given)[None]
-        before = training.kept.get("sample_losses", losses[:0])
-        training.kept["sample_losses"] = torch.cat([before, losses])
+        if training.sample_losses.isnan().any():
+            raise InputError(f"{training.method.name} gives no losses of its samples to keep")
+        keep(training, "sample_losses", training.sample_losses)
 
 
 class EarlyStopping(Hook):
@@ -141,8 +150,7 @@ class EarlyStopping(Hook):
             reached = [row["validation_accuracy"] for row in training.rows]
             best_epoch = reached.index(max(reached)) + 1
             del training.rows[best_epoch:]
-            if "sample_losses" in training.kept:
-                training.kept["sample_losses"] = training.kept["sample_losses"][:best_epoch]
+            training.kept = {name: kept[:best_epoch] for name, kept in training.kept.items()}
 
 
 class Progress(Hook):

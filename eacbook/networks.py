@@ -35,7 +35,10 @@ class ClassActivationNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised ``[B,3,H,W]`` to logits ``[B,K]`` and class activation maps ``[B,K,h,w]``."""
-        features = self.backbone(images)
+        return self.classify(self.backbone(images))
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``[B,C,h,w]`` of the backbone to logits ``[B,K]`` and maps ``[B,K,h,w]``."""
         maps = functional.conv2d(features, self.fc.weight.detach()[:, :, None, None])
         return self.fc(features.mean((2, 3))), maps
 

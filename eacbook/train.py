@@ -102,9 +102,12 @@ class Training:
         batches_per_epoch: how many batches an epoch has.
         epoch: number of finished epochs.
         losses: the loss and its parts after every batch of this epoch, scalars on the device.
+        sample_losses: float32 ``[N]`` on the device, of every training face when its batch came in
+            this epoch; not a number where the method does not say.
         row: what is known of this epoch; hooks add columns after the epoch.
         rows: the rows of all finished epochs.
-        kept: tensors that hooks keep over the epochs; checkpointed, and handed on with the run.
+        kept: tensors that hooks keep, the first dimension of each the epochs; checkpointed, and
+            handed on with the run.
         stop: a hook sets it to True to end the training after this epoch.
     """
 
@@ -120,6 +123,7 @@ class Training:
     batches_per_epoch: int
     epoch: int = 0
     losses: list[dict[str, Tensor]] = field(default_factory=list)
+    sample_losses: Tensor | None = None
     row: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
     kept: dict[str, Tensor] = field(default_factory=dict)
@@ -139,7 +143,7 @@ class Run:
         settings: what produced the run; see :func:`describe_training`.
         finished: False if it was interrupted before its last epoch.
         stored: True if it was read from disk and not trained now.
-        kept: tensors that hooks kept.
+        kept: tensors that hooks kept, the first dimension of each the epochs.
     """
 
     network: nn.Module
@@ -277,6 +281,9 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
     network, optimizer, scheduler = training.network, training.optimizer, training.scheduler
     training.row = {"epoch": training.epoch + 1, "learning_rate": scheduler.get_last_lr()[0]}
     training.losses = []
+    training.sample_losses = torch.full(
+        (len(training.faces.train),), math.nan, device=training.device
+    )
     network.train()
     # Layers with randomness of their own (dropout) draw from torch's global generator.
     gpus = [training.device] if training.device.type == "cuda" else []
@@ -290,6 +297,9 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
             losses["loss"].backward()
             optimizer.step()
             scheduler.step()
+            of_samples = losses.pop("sample_losses", None)
+            if of_samples is not None:
+                training.sample_losses[batch.index] = of_samples.detach().float()
             training.losses.append({name: loss.detach() for name, loss in losses.items()})
             for hook in hooks:
                 hook.after_batch(training)

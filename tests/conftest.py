@@ -8,10 +8,14 @@ from torch import nn
 
 from eacbook.faces import FaceData, FaceSet
 from eacbook.networks import ClassActivationNetwork, build_network
+from eacbook.noise import inject_noise
 
 torch.set_num_threads(1)
 
 PIXELS = 16
+QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
+BATCHES = 3
+"""A recipe for the striped faces, and how many batches an epoch then has."""
 
 
 def striped_faces(train=96, test=48, validation=48, num_classes=3):
@@ -51,6 +55,11 @@ def small_network(num_classes=3, dropout=0.2, seed=0):
 @pytest.fixture(scope="session")
 def faces():
     return striped_faces()
+
+
+@pytest.fixture(scope="session")
+def noisy(faces):
+    return inject_noise(faces.train.labels, 0.25, 3)
 
 
 @pytest.fixture

@@ -7,7 +7,13 @@ import torch
 from conftest import small_network
 from torch import nn
 
-from eacbook.attention import attention_maps, flip_consistency, heat
+from eacbook.attention import (
+    attention_maps,
+    flip_consistency,
+    heat,
+    region_share,
+    relative_difference,
+)
 from eacbook.augment import mirror, normalise
 
 
@@ -91,3 +97,30 @@ def test_heat_lies_between_zero_and_one_and_reaches_one_on_every_positive_map():
 
 def test_heat_of_a_negative_map_is_dark():
     assert heat(-torch.ones(3, 6, 6), size=12).max() == 0
+
+
+def test_relative_difference_does_not_depend_on_the_scale_and_is_that_of_every_face():
+    maps, other = random_maps(4, 3, 7, 6, 6), random_maps(4, 3, 7, 6, 6, seed=1)
+    difference = relative_difference(maps, other)
+    assert difference.shape == (4, 3)
+    torch.testing.assert_close(difference, relative_difference(10 * maps, 10 * other))
+    both = torch.stack([maps[1, 2], other[1, 2]])
+    expected = flip_consistency(maps[1, 2][None], other[1, 2][None]) / both.var(correction=0)
+    torch.testing.assert_close(difference[1, 2], expected)
+    assert (relative_difference(maps, mirror(maps)) == 0).all()
+    torch.testing.assert_close(
+        difference.mean(), torch.tensor(2.0, dtype=torch.float64), atol=0.1, rtol=0
+    )
+
+
+def test_region_share_by_hand():
+    attention = torch.tensor([[1.0, 3.0], [-5.0, 0.0]])
+    mask = torch.zeros(4, 4, dtype=torch.bool)
+    mask[0, 0] = True  # a quarter of the first place
+    mask[:2, 2:] = True  # all of the second
+    mask[3] = True  # half of the third and the fourth, which have no positive attention
+    assert region_share(attention, mask).item() == pytest.approx((0.25 + 3) / 4)
+    assert region_share(attention, torch.ones(4, 4, dtype=torch.bool)).item() == 1
+    several = region_share(attention.expand(5, 3, 2, 2), mask.expand(3, 4, 4))
+    assert several.shape == (5, 3)
+    assert region_share(-attention.abs(), mask).isnan()

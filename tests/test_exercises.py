@@ -4,10 +4,16 @@ import pandas as pd
 import pytest
 import torch
 
+from eacbook.evaluate import precision_and_recall
 from eacbook.exercises import (
     NOT_YET,
     check_best_epoch,
+    check_class_activation_maps,
     check_flip_consistency,
+    check_kept_by_loss,
+    check_majority_of_neighbours,
+    check_precision_and_recall,
+    check_region_share,
     check_right_share,
     check_symmetric_matrix,
 )
@@ -17,6 +23,10 @@ NOISY = inject_noise(torch.arange(700) % 7, 0.3, 7)
 HISTORY = pd.DataFrame(
     {"validation_accuracy": [0.2, 0.6, 0.5], "test_accuracy": [0.1, 0.5, 0.7]}, index=[1, 2, 3]
 )
+
+
+def activation_maps(features, weights):
+    return torch.einsum("kc,bchw->bkhw", weights, features)
 
 
 def uniform(rate, k):
@@ -41,6 +51,30 @@ def uniform(rate, k):
         (check_flip_consistency, lambda a, b: ((a - b.flip(-1)) ** 2).sum(), "the sum"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)).abs().mean(), "squared"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)) ** 2, "one number"),
+        (check_class_activation_maps, activation_maps, "Right!"),
+        (check_class_activation_maps, lambda f, w: None, NOT_YET),
+        (check_class_activation_maps, lambda f, w: activation_maps(f, w).sum(1), "7 classes"),
+        (check_class_activation_maps, lambda f, w: activation_maps(f, w) / 5, "mean over"),
+        (check_class_activation_maps, lambda f, w: activation_maps(f, w).relu(), "negative"),
+        (check_class_activation_maps, lambda f, w: 2 * activation_maps(f, w), "the numbers"),
+        (check_region_share, lambda a, i: (a * i).sum() / a.sum(), "Right!"),
+        (check_region_share, lambda a, i: None, NOT_YET),
+        (check_region_share, lambda a, i: a * i, "one number"),
+        (check_region_share, lambda a, i: (a * i).sum(), "divide"),
+        (check_region_share, lambda a, i: (a * i).sum() / i.sum(), "which part"),
+        (check_precision_and_recall, precision_and_recall, "Right!"),
+        (check_precision_and_recall, lambda s, f: None, NOT_YET),
+        (check_precision_and_recall, lambda s, f: precision_and_recall(f, s), "exchanged"),
+        (check_precision_and_recall, lambda s, f: (0.1, 0.2), "0.10 and 0.20"),
+        (check_kept_by_loss, lambda x, r: x.argsort()[: round(len(x) * (1 - r))], "Right!"),
+        (check_kept_by_loss, lambda x, r: None, NOT_YET),
+        (check_kept_by_loss, lambda x, r: x < 1, "marks the rows"),
+        (check_kept_by_loss, lambda x, r: x.argsort()[7:], "thrown away"),
+        (check_kept_by_loss, lambda x, r: x.argsort()[:3], "70 %"),
+        (check_majority_of_neighbours, lambda n, y: y[n].mode(1).values, "Right!"),
+        (check_majority_of_neighbours, lambda n, y: None, NOT_YET),
+        (check_majority_of_neighbours, lambda n, y: n.mode(1).values, "most frequent *row*"),
+        (check_majority_of_neighbours, lambda n, y: y[n], "one label for each"),
     ],
 )
 def test_check_of_a_function(check, answer, says, capsys):

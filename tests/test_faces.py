@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import striped_faces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -246,3 +247,14 @@ def test_an_array_of_something_else_is_refused_and_never_unpickled(prepared, arr
 def test_an_unknown_name_says_what_was_expected():
     with pytest.raises(InputError, match="unknown data set 'sinthetic': expected 'synthetic' or"):
         load_faces("sinthetic")
+
+
+def test_only_some_training_faces_make_another_set():
+    faces = striped_faces()
+    rows = torch.tensor([5, 2, 90])
+    some = faces.only(rows)
+    assert torch.equal(some.train.images, faces.train.images[rows])
+    assert torch.equal(some.train.labels, faces.train.labels[rows])
+    assert some.test is faces.test and some.validation is faces.validation
+    prints = {part.fingerprint for part in (faces, some, faces.only(rows[:2]), faces.only(rows))}
+    assert len(prints) == 3, "equal rows, equal fingerprint"

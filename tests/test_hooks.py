@@ -5,29 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import same_weights, small_network, striped_faces
+from conftest import BATCHES, QUICK, same_weights, small_network, striped_faces
 from safetensors.torch import save_file
-from torch.nn import functional
 
-from eacbook.augment import normalise
 from eacbook.errors import InputError
 from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.methods import EAC, Baseline
-from eacbook.noise import inject_noise
 from eacbook.train import SCHEDULES, train
-
-QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
-BATCHES = 3
-
-
-@pytest.fixture(scope="module")
-def noisy(faces):
-    return inject_noise(faces.train.labels, 0.25, 3)
 
 
 def facts(run):
@@ -163,18 +152,33 @@ def test_hooks_are_called_in_their_order_and_a_checkpoint_last(faces, noisy, tmp
 # ---------------------------------------------------------------------------- what hooks keep
 
 
-def test_sample_losses_are_those_of_the_given_labels_without_augmentation(faces, noisy):
-    weights = Weights()
-    run = train(Baseline(), small_network(), faces, noisy, hooks=[SampleLosses(), weights], **QUICK)
+@dataclass(frozen=True)
+class Telling(Baseline):
+    """Says of every sample which row of the training set it is."""
+
+    def loss(self, network, batch):
+        return super().loss(network, batch) | {"sample_losses": batch.index.float()}
+
+
+@dataclass(frozen=True)
+class Silent(Baseline):
+    """Says nothing of its samples."""
+
+    def loss(self, network, batch):
+        return {"loss": super().loss(network, batch)["loss"]}
+
+
+def test_sample_losses_are_kept_in_the_order_of_the_training_set(faces, noisy):
+    run = train(Telling(), small_network(), faces, noisy, hooks=[SampleLosses()], **QUICK)
     kept = run.kept["sample_losses"]
-    assert kept.shape == (4, 96) and kept.dtype == torch.float32
-    network = small_network().eval()
-    for epoch in (0, 3):
-        network.load_state_dict(weights.states[epoch])
-        with torch.no_grad():
-            logits, _ = network(normalise(faces.train.images))
-        expected = functional.cross_entropy(logits, noisy.given, reduction="none")
-        torch.testing.assert_close(kept[epoch], expected, atol=1e-5, rtol=1e-5)
+    assert kept.dtype == torch.float32
+    assert torch.equal(kept, torch.arange(96.0).expand(4, 96)), "though the batches were shuffled"
+
+
+def test_sample_losses_of_a_method_that_gives_none_are_refused(faces, noisy):
+    with pytest.raises(InputError, match="baseline gives no losses of its samples"):
+        train(Silent(), small_network(), faces, noisy, hooks=[SampleLosses()], **QUICK)
+    assert train(Silent(), small_network(), faces, noisy, **QUICK).finished
 
 
 @pytest.mark.parametrize(

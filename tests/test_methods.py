@@ -56,6 +56,7 @@ def views():
     return original, mirrored
 
 
+SAMPLES = [-math.log(3 / 4), LN2]
 OF_FACES = (-math.log(3 / 4) + LN2) / 2
 OF_MIRROR = (-math.log(1 / 4) + LN2) / 2
 CONSISTENCY = 9 / 8
@@ -63,13 +64,15 @@ CONSISTENCY = 9 / 8
 
 def test_baseline_by_hand(views):
     losses = Baseline().loss(Scripted(views[0]), batch())
-    assert losses.keys() == {"loss"}
+    assert losses.keys() == {"loss", "sample_losses"}
+    assert losses["sample_losses"].tolist() == pytest.approx(SAMPLES, abs=1e-12)
     assert losses["loss"].item() == pytest.approx(OF_FACES, abs=1e-12)
 
 
 @pytest.mark.parametrize("weight", [1.0, 5.0, 0.25])
 def test_eac_by_hand(views, weight):
     losses = EAC(weight=weight).loss(Scripted(*views), batch())
+    assert losses["sample_losses"].tolist() == pytest.approx(SAMPLES, abs=1e-12)
     assert losses["cross_entropy"].item() == pytest.approx(OF_FACES, abs=1e-12)
     assert losses["consistency"].item() == pytest.approx(CONSISTENCY, abs=1e-12)
     assert losses["loss"].item() == pytest.approx(OF_FACES + weight * CONSISTENCY, abs=1e-12)
@@ -155,7 +158,8 @@ def test_weight_zero_computes_the_first_view_alone(views):
     network = Scripted(*views)
     losses = EAC(weight=0).loss(network, batch())
     assert len(network.seen) == 1
-    assert losses.keys() == {"loss"}
+    assert losses.keys() == {"loss", "sample_losses"}
+    assert losses["sample_losses"].tolist() == pytest.approx(SAMPLES, abs=1e-12)
     assert losses["loss"].item() == pytest.approx(OF_FACES, abs=1e-12)
 
 

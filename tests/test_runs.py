@@ -6,21 +6,13 @@ import json
 
 import pytest
 import torch
-from conftest import same_weights, small_network, striped_faces
+from conftest import BATCHES, QUICK, same_weights, small_network, striped_faces
 
 from eacbook.errors import InputError
 from eacbook.hooks import EarlyStopping, Hook, SampleLosses
 from eacbook.methods import EAC, Baseline
 from eacbook.noise import inject_noise
 from eacbook.runs import FACTS, NETWORK, TENSORS, find_or_train, list_runs, read_facts, run_name
-
-QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
-BATCHES = 3
-
-
-@pytest.fixture(scope="module")
-def noisy(faces):
-    return inject_noise(faces.train.labels, 0.25, 3)
 
 
 class Batches(Hook):
@@ -48,7 +40,7 @@ def find(faces, noisy, tmp_path):
             changes.pop("noisy", noisy),
             folder=tmp_path / "runs",
             hooks=[*hooks, counter],
-            **(QUICK | changes),
+            **(QUICK | {"epochs": 3} | changes),
         )
         return run, counter.count
 

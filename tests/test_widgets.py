@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from eacbook.faces import synthetic_faces
-from eacbook.widgets import HUMAN, PAIR, SYMMETRIC, NoiseExplorer, noise_for, noise_picture
+from eacbook.widgets.noise import (
+    HUMAN,
+    PAIR,
+    SYMMETRIC,
+    NoiseExplorer,
+    noise_for,
+    noise_picture,
+)
 
 
 @pytest.fixture(scope="module")

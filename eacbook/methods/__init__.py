@@ -21,7 +21,11 @@ class Method(Protocol):
     name: ClassVar[str]
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """The scalar to minimise under ``"loss"``, and its parts (scalars) under their own names."""
+        """The scalar to minimise under ``"loss"``, and its parts (scalars) under their own names.
+
+        Under ``"sample_losses"``, ``[B]``: the cross-entropy of each sample with its given label, as
+        the method sees it; what :class:`eacbook.hooks.SampleLosses` keeps.
+        """
 
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Baseline, EAC)}

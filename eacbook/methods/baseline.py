@@ -25,4 +25,5 @@ class Baseline:
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         view = batch.flip_half(batch.original(RandomErasing() if self.erasing else None))
         logits, _ = network(view)
-        return {"loss": functional.cross_entropy(logits, batch.labels)}
+        losses = functional.cross_entropy(logits, batch.labels, reduction="none")
+        return {"loss": losses.mean(), "sample_losses": losses}

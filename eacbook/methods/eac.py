@@ -22,15 +22,18 @@ from eacbook.attention import flip_consistency
 from eacbook.augment import Batch, RandomErasing, mirror
 from eacbook.errors import InputError
 
+WEIGHTS = {"tiny": 1.5, "resnet18": 5.0, "resnet50": 5.0}
+"""The weight for each network: the paper's for the ResNets; ``tiny``, trained from scratch, has maps of
+another scale, and its weight was chosen on validation faces (benchmarks/README.md)."""
+
 
 @dataclass(frozen=True)
 class EAC:
     """Erasing Attention Consistency; every part can be switched off for an ablation.
 
     Attributes:
-        weight: of the flip consistency; 5 in the paper (ResNet, pretrained). Networks trained from
-            scratch have maps of another scale and need another weight. 0 switches the part off, and
-            the mirrored view is then not computed.
+        weight: of the flip consistency; 5 in the paper, and see :data:`WEIGHTS`. 0 switches the part
+            off, and the mirrored view is then not computed.
         erasing: False switches the erasing off.
         labels_on_both_views: True switches the imbalanced framework off: the cross-entropy is the
             mean over both views.
@@ -56,7 +59,8 @@ class EAC:
         original = batch.original(erasing)
         if self.weight == 0 and not self.labels_on_both_views:
             logits, _ = network(original)
-            return {"loss": functional.cross_entropy(logits, batch.labels)}
+            losses = functional.cross_entropy(logits, batch.labels, reduction="none")
+            return {"loss": losses.mean(), "sample_losses": losses}
 
         mirrored = mirror(original) if self.shared_erasing else batch.mirrored(erasing)
         if self.one_pass:
@@ -67,13 +71,15 @@ class EAC:
             logits, maps = network(original)
             logits_of_mirror, maps_of_mirror = network(mirrored)
 
-        cross_entropy = functional.cross_entropy(logits, batch.labels)
+        losses = functional.cross_entropy(logits, batch.labels, reduction="none")
         if self.labels_on_both_views:
-            of_mirror = functional.cross_entropy(logits_of_mirror, batch.labels)
-            cross_entropy = (cross_entropy + of_mirror) / 2
+            of_mirror = functional.cross_entropy(logits_of_mirror, batch.labels, reduction="none")
+            losses = (losses + of_mirror) / 2
+        cross_entropy = losses.mean()
         consistency = flip_consistency(maps, maps_of_mirror)
         return {
             "loss": cross_entropy + self.weight * consistency,
             "cross_entropy": cross_entropy,
             "consistency": consistency,
+            "sample_losses": losses,
         }

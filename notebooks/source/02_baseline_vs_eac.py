@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 2 · Baseline against EAC
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/02_baseline_vs_eac.ipynb)
+# [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/02_baseline_vs_eac.ipynb)
 #
 # **You will learn** how a network first learns and then memorises wrong labels, what Erasing Attention
 # Consistency (EAC) does about it and why, and how to compare two methods honestly.
@@ -20,8 +20,9 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 # ## The faces and the mistakes
 #
 # Fewer drawn faces than in `make demo`, so that you need not wait long; 30 % of the labels wrong. The
-# network is small (0.15 million weights) and starts from random ones. `find_or_train` trains, or finds
-# the run again if the very same one was trained before.
+# network is small (0.15 million weights) and starts from random ones. `book_run` trains, or finds
+# the run again if the very same one was trained before; it also records, epoch by epoch, what
+# notebooks 3 to 5 look at.
 
 # %%
 import os
@@ -30,13 +31,15 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.demo import EAC_WEIGHT
+from eacbook.book import book_faces, book_run
 from eacbook.figures import loss_histograms, training_curves
+from eacbook.methods.eac import WEIGHTS
 from eacbook.pictures import attention_sheet, picture_grid, png, tensor_pictures
-from eacbook.runs import find_or_train, summary_table
+from eacbook.runs import summary_table
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
-faces = eb.synthetic_faces(train=1500, test=700, validation=350)
+EAC_WEIGHT = WEIGHTS["tiny"]
+faces = book_faces()  # 1,500 to train, 700 to test, 350 to choose with
 noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=0)
 print(int(noisy.flipped.sum()), "of", len(noisy.given), "training labels are wrong")
 
@@ -52,11 +55,7 @@ print(int(noisy.flipped.sum()), "of", len(noisy.given), "training labels are wro
 # %% tags=["nbval-ignore-output"]
 def run_of(method, seed=0, **recipe):
     """Train (or find) a method on the noise, the initial weights and the stream of one seed."""
-    labels = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=seed)
-    network = eb.build_network("tiny", num_classes=7, seed=seed)
-    return find_or_train(
-        method, network, faces, labels, folder=RUNS, hooks=[eb.Progress()], seed=seed, **recipe
-    )
+    return book_run(method, faces, seed, folder=RUNS, **recipe)
 
 
 baseline = run_of(eb.Baseline())
@@ -323,5 +322,6 @@ spread_table(ends)
 # * Report the mean of the last epochs, over seeds, with the spread, and put an honest contender beside
 #   your method.
 #
-# **Back**: [1 · Label noise](01_label_noise.ipynb). **On**: `make demo` trains the same pair on more faces
-# and writes a report; the project's README says how to go on to real ones.
+# **Back**: [1 · Label noise](01_label_noise.ipynb). **Next**: [3 · Attention](03_attention.ipynb): where the two
+# networks look. (`make demo` trains the same pair on more faces and writes a report; the project's README says
+# how to go on to real ones.)

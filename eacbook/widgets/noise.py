@@ -1,8 +1,6 @@
-"""Explorers: ipywidgets around pure functions. What a slider needs is made before it is shown."""
+"""Slide the noise: faces, matrix and count follow."""
 
 from __future__ import annotations
-
-import base64
 
 import ipywidgets
 import torch
@@ -10,6 +8,7 @@ import torch
 from eacbook.faces import FaceData
 from eacbook.noise import SINGLE_VOTES, NoisyLabels, inject_noise
 from eacbook.pictures import face_sheet, matrix_picture, png, side_by_side
+from eacbook.widgets.explorer import WHOLE, Explorer
 
 RATES = [step / 20 for step in range(17)]
 SYMMETRIC, PAIR, HUMAN = "symmetric", "pair", "single people's answers (FERPlus)"
@@ -31,7 +30,7 @@ def noise_picture(faces: FaceData, noisy: NoisyLabels, shown: torch.Tensor) -> b
     return png(side_by_side(sheet, matrix_picture(noisy.drawn, faces.classes, cell=46)))
 
 
-class NoiseExplorer:
+class NoiseExplorer(Explorer):
     """Slide the noise rate, choose its kind: faces, matrix and counts follow at once.
 
     Args:
@@ -44,18 +43,14 @@ class NoiseExplorer:
     """
 
     def __init__(self, faces: FaceData, shown: int = 18):
-        whole = {"style": {"description_width": "initial"}}  # or a description would be cut
         self.rate = ipywidgets.SelectionSlider(
             options=[(f"{rate:.0%}", rate) for rate in RATES],
             value=0.0,
             description="wrong labels",
-            **whole,
+            style=WHOLE,
         )
         self.kind = ipywidgets.Dropdown(
-            options=[SYMMETRIC, PAIR, HUMAN], description="kind", **whole
-        )
-        self.picture = ipywidgets.Image(
-            format="png", layout={"width": "100%", "max_width": "1000px"}
+            options=[SYMMETRIC, PAIR, HUMAN], description="kind", style=WHOLE
         )
         self.counts = ipywidgets.HTML()
         rows = torch.arange(min(shown, len(faces.train)))
@@ -65,28 +60,11 @@ class NoiseExplorer:
             wrong, count = int(noisy.flipped.sum()), len(noisy.flipped)
             text = f"<b>{wrong:,}</b> of {count:,} labels are wrong ({noisy.rate:.1%})"
             self._views[kind, rate] = noise_picture(faces, noisy, rows), text
-        self.box = ipywidgets.VBox(
-            [ipywidgets.HBox([self.rate, self.kind]), self.counts, self.picture]
-        )
-        self.box.add_class("noise-explorer")
-        self.rate.observe(self._show, "value")
-        self.kind.observe(self._show, "value")
-        self._show()
+        super().__init__("noise-explorer", ipywidgets.HBox([self.rate, self.kind]), self.counts)
+        self.follow(self.rate, self.kind)
 
-    def _show(self, _change=None) -> None:
+    def show(self) -> None:
         human = self.kind.value == HUMAN
         self.rate.disabled = human  # people are as wrong as they are
         view = self._views[self.kind.value, None if human else self.rate.value]
         self.picture.value, self.counts.value = view
-
-    def _repr_mimebundle_(self, **_) -> dict:
-        """The live widget, and a picture for those who read the saved notebook without a kernel."""
-        return {
-            "text/plain": type(self).__name__,
-            "image/png": base64.b64encode(self.picture.value).decode(),
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.box.model_id,
-            },
-        }

@@ -1,0 +1,130 @@
+"""Small charts for explorers, drawn with Pillow: data in, a transparent picture out.
+
+An explorer redraws within a few milliseconds and its picture must also stand in a saved notebook,
+which plotly in a widget cannot do in Colab; figures that stand in cells of their own are plotly's,
+see :mod:`eacbook.figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from eacbook import palette
+
+TEXT = 17
+LEFT, RIGHT, TOP, BOTTOM = 86, 16, 34, 54
+"""Pixels around the axes, for their numbers and titles."""
+
+SMOOTH = 2
+"""Lines are drawn this many times larger and made smaller, which smooths them."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What stands along an axis: its title with the unit, its range, and the numbers shown."""
+
+    title: str
+    low: float
+    high: float
+    ticks: Sequence[float]
+    form: str = "{:g}"
+
+    def place(self, value, length: float):
+        """Pixels from the low end; a number or an array."""
+        return (value - self.low) / (self.high - self.low) * length
+
+
+class Chart:
+    """Axes on a transparent ground, to be drawn into.
+
+    Args:
+        width, height: pixels of the picture.
+        x, y: the axes.
+        title: above them.
+    """
+
+    def __init__(self, width: int, height: int, x: Axis, y: Axis, title: str = ""):
+        self.x, self.y = x, y
+        self.width, self.height = width - LEFT - RIGHT, height - TOP - BOTTOM
+        self.picture = Image.new("RGBA", (width, height), (0, 0, 0, 0))
+        draw = ImageDraw.Draw(self.picture)
+        font = ImageFont.load_default(TEXT)
+        draw.text((LEFT + self.width / 2, 4), title, palette.INK, font, "ma")
+        for tick in y.ticks:
+            _, row = self.at(x.low, tick)
+            draw.line((LEFT, row, LEFT + self.width, row), rgba(palette.INK, 70))
+            draw.text((LEFT - 8, row), y.form.format(tick), palette.INK, font, "rm")
+        foot = TOP + self.height
+        draw.line((LEFT, foot, LEFT + self.width, foot), palette.INK)
+        for tick in x.ticks:
+            column, _ = self.at(tick, y.low)
+            draw.line((column, foot, column, foot + 4), palette.INK)
+            draw.text((column, foot + 6), x.form.format(tick), palette.INK, font, "ma")
+        draw.text((LEFT + self.width / 2, height - 4), x.title, palette.INK, font, "md")
+        self._upright(y.title, font)
+
+    def at(self, x, y):
+        """Pixels of a point; beyond the range it stands at the edge."""
+        column = LEFT + np.clip(self.x.place(x, self.width), 0, self.width)
+        return column, TOP + self.height - np.clip(self.y.place(y, self.height), 0, self.height)
+
+    def line(self, x: np.ndarray, y: np.ndarray, colour: str, width: float = 3) -> None:
+        """A line through points, smoothed."""
+        large = Image.new("RGBA", [SMOOTH * side for side in self.picture.size], rgba(colour, 0))
+        points = [tuple(SMOOTH * p for p in pair) for pair in zip(*self.at(x, y), strict=True)]
+        ImageDraw.Draw(large).line(points, colour, round(SMOOTH * width), joint="curve")
+        self.picture.alpha_composite(large.resize(self.picture.size, Image.Resampling.BOX))
+
+    def bars(self, edges: np.ndarray, heights: np.ndarray, colour: str, opacity: float) -> None:
+        """Bars between the edges, translucent so that others are seen behind them."""
+        ground = Image.new("RGBA", self.picture.size, (0, 0, 0, 0))
+        draw = ImageDraw.Draw(ground)
+        lefts, tops = self.at(edges[:-1], heights)
+        rights, foot = self.at(edges[1:], self.y.low)
+        for left, right, top in zip(lefts, rights, tops, strict=True):
+            if foot - top >= 1:
+                draw.rectangle((left, top, right - 1, foot - 1), rgba(colour, 255 * opacity))
+        self.picture.alpha_composite(ground)
+
+    def mark(self, x: float, label: str = "") -> None:
+        """An upright line where a slider stands."""
+        column, top = self.at(x, self.y.high)
+        draw = ImageDraw.Draw(self.picture)
+        draw.line((column, top, column, TOP + self.height), palette.INK, 2)
+        if label:
+            side = "la" if column < LEFT + self.width / 2 else "ra"
+            shift = 6 if side == "la" else -6
+            font = ImageFont.load_default(TEXT)
+            draw.text((column + shift, top), label, palette.INK, font, side)
+
+    def point(self, x: float, y: float, colour: str, radius: int = 6) -> None:
+        """A dot where a slider stands."""
+        column, row = (float(value) for value in self.at(x, y))
+        box = (column - radius, row - radius, column + radius, row + radius)
+        ImageDraw.Draw(self.picture).ellipse(box, colour, palette.INK)
+
+    def legend(self, colours: Mapping[str, str]) -> None:
+        """Names in their colours, in the upper right corner."""
+        draw, font = ImageDraw.Draw(self.picture), ImageFont.load_default(TEXT)
+        x = LEFT + self.width
+        for name, colour in reversed(colours.items()):
+            x -= font.getlength(name)
+            draw.text((x, 4), name, palette.INK, font)
+            x -= 24
+            draw.rectangle((x, 4 + 3, x + 14, 4 + 16), colour)
+            x -= 18
+
+    def _upright(self, text: str, font: ImageFont.FreeTypeFont) -> None:
+        label = Image.new("RGBA", (round(font.getlength(text)) + 4, TEXT + 8), rgba(palette.INK, 0))
+        ImageDraw.Draw(label).text((2, 2), text, palette.INK, font)
+        label = label.rotate(90, expand=True)
+        self.picture.alpha_composite(label, (4, max(0, TOP + (self.height - label.height) // 2)))
+
+
+def rgba(colour: str, opacity: float) -> tuple[int, int, int, int]:
+    """``"#0072B2"`` with an opacity of 0 to 255."""
+    return (*bytes.fromhex(colour[1:7]), round(opacity))

@@ -1,0 +1,167 @@
+"""What a training looked at, epoch by epoch: recorded while it runs, read back from the run.
+
+Two fixed sets of training faces are watched, in evaluation mode and without augmentation. Of the
+*watched* faces the features, the logits and the attention (the class activation map of the given
+class); of the first few of them, the *probes*, all maps of the face and of its mirror image. All is
+kept small (float16, uint8), so that a slider over the epochs only looks up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from eacbook.augment import mirror, normalise
+from eacbook.errors import InputError
+from eacbook.hooks import Hook, keep
+from eacbook.networks import evaluation_mode
+from eacbook.noise import NoisyLabels
+from eacbook.train import Run, Training
+
+FACES, PROBES = 400, 28
+BATCH_SIZE = 128
+
+
+def choose_watched(noisy: NoisyLabels, faces: int = FACES, probes: int = PROBES) -> Tensor:
+    """Rows of the training set that are watched, ``[n]``; the same for the same labels.
+
+    Args:
+        noisy: the training labels.
+        faces: n, a random sample (or all faces, if there are fewer).
+        probes: how many of them come first: those with a right and with a wrong label and those of
+            each true class in turn, as far as there are any.
+    """
+    order = torch.randperm(len(noisy.given), generator=torch.Generator().manual_seed(0))
+    sample = order[:faces]
+    kinds = 2 * noisy.true[sample] + noisy.flipped[sample]
+    # A face's place among those of its kind: sorting by it takes one of each kind in turn.
+    place = torch.zeros_like(kinds)
+    for kind in kinds.unique():
+        place[kinds == kind] = torch.arange(int((kinds == kind).sum()))
+    in_turn = (place * (kinds.max() + 1) + kinds).argsort()
+    return torch.cat([sample[in_turn[:probes]], sample[in_turn[probes:].sort().values]])
+
+
+class Recording(Hook):
+    """Keeps features, logits, attention and maps of some training faces after every epoch.
+
+    Read them back with :meth:`Recorded.of`.
+
+    Args:
+        faces: how many are watched.
+        probes: for how many of them the maps of the mirror image are kept, too.
+
+    Raises:
+        InputError: more probes than faces.
+    """
+
+    def __init__(self, faces: int = FACES, probes: int = PROBES):
+        if not 1 <= probes <= faces:
+            raise InputError(f"probes must be 1 to {faces}, the number of faces; got {probes}")
+        self.faces, self.probes = faces, probes
+
+    def describe(self) -> dict:
+        return {"records": {"faces": self.faces, "probes": self.probes}}
+
+    def on_start(self, training: Training) -> None:
+        self.rows = choose_watched(training.noisy, self.faces, self.probes)
+
+    def after_epoch(self, training: Training) -> None:
+        network, size = training.network, training.recipe.size
+        given = training.noisy.given[self.rows]
+        images = training.faces.train.images[self.rows]
+        parts = []
+        with evaluation_mode(network), torch.inference_mode():
+            for some, labels in zip(images.split(BATCH_SIZE), given.split(BATCH_SIZE), strict=True):
+                features = network.backbone(normalise(some.to(training.device), size))
+                logits, maps = network.classify(features)
+                own = torch.arange(len(some), device=maps.device), labels.to(maps.device)
+                parts.append((features.mean((2, 3)), logits, maps[own], maps))
+            mirrored = normalise(mirror(images[: self.probes].to(training.device)), size)
+            _, maps_of_mirror = network(mirrored)
+        features, logits, attention, maps = (torch.cat(part) for part in zip(*parts, strict=True))
+        keep(training, "features", features.half())
+        keep(training, "logits", logits.half())
+        keep(training, "attention", _positive(attention))
+        both = torch.stack([maps[: self.probes], maps_of_mirror], dim=1)
+        stored, lowest, step = _quantise(both)
+        keep(training, "maps", stored)
+        keep(training, "maps_scale", torch.stack([lowest, step], dim=1))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What :class:`Recording` kept of E epochs, n watched faces and the first p of them, the probes.
+
+    Attributes:
+        rows: int64 ``[n]``, the watched rows of the training set.
+        given, true: int64 ``[n]``, their labels.
+        features: float32 ``[E,n,C]``, pooled, as the classifier gets them.
+        logits: float32 ``[E,n,K]``.
+        attention: float32 ``[E,n,h,w]`` in 0-1: the positive part of the map of the given class.
+        maps, maps_of_mirror: float32 ``[E,p,K,h,w]``, of the probes and of their mirror images (as
+            the network sees them, not flipped back).
+    """
+
+    rows: Tensor
+    given: Tensor
+    true: Tensor
+    features: Tensor
+    logits: Tensor
+    attention: Tensor
+    maps: Tensor
+    maps_of_mirror: Tensor
+
+    @classmethod
+    def of(cls, run: Run) -> Recorded:
+        """What was recorded of a run.
+
+        Raises:
+            InputError: the run was trained without :class:`Recording`.
+        """
+        facts = [hook["records"] for hook in run.settings["hooks"] if "records" in hook]
+        if not facts:
+            raise InputError("nothing was recorded of this run: train it with hooks=[Recording()]")
+        rows = choose_watched(run.noisy, **facts[0])
+        kept = run.kept
+        lowest, step = kept["maps_scale"].unbind(2)
+        maps = kept["maps"].float() * step[..., None, None, None, None]
+        maps = maps + lowest[..., None, None, None, None]
+        return cls(
+            rows=rows,
+            given=run.noisy.given[rows],
+            true=run.noisy.true[rows],
+            features=kept["features"].float(),
+            logits=kept["logits"].float(),
+            attention=kept["attention"].float() / 255,
+            maps=maps[:, :, 0],
+            maps_of_mirror=maps[:, :, 1],
+        )
+
+    @property
+    def flipped(self) -> Tensor:
+        """bool ``[n]``, whose label is wrong."""
+        return self.given != self.true
+
+    @property
+    def epochs(self) -> int:
+        return len(self.logits)
+
+
+def _positive(maps: Tensor) -> Tensor:
+    """uint8, the positive part of maps ``[n,h,w]``, each up to its own maximum."""
+    positive = maps.clamp(min=0)
+    top = positive.amax((-2, -1), keepdim=True).clamp(min=1e-8)
+    return (255 * positive / top).round().to(torch.uint8)
+
+
+def _quantise(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps ``[p,2,K,h,w]`` as uint8, and the lowest value and the step of each face ``[p]``."""
+    flat = maps.flatten(1)
+    lowest, highest = flat.amin(1), flat.amax(1)
+    step = ((highest - lowest) / 255).clamp(min=1e-12)
+    shape = (-1, *[1] * (maps.dim() - 1))
+    scaled = (maps - lowest.view(shape)) / step.view(shape)
+    return scaled.round().to(torch.uint8), lowest, step

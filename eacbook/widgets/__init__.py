@@ -1,0 +1,5 @@
+"""Explorers: ipywidgets around pure functions. What a slider needs is made before it is shown."""
+
+from eacbook.widgets.noise import NoiseExplorer
+
+__all__ = ["NoiseExplorer"]

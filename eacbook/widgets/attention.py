@@ -1,0 +1,325 @@
+"""Where networks look, face by face and epoch by epoch: what is shown, and the explorer around it."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ipywidgets
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from eacbook import palette
+from eacbook.attention import attention_maps, heat, relative_difference
+from eacbook.charts import Axis, Chart
+from eacbook.errors import InputError
+from eacbook.faces import FaceData
+from eacbook.figures import method_colour
+from eacbook.photo import crop_face, read_photo
+from eacbook.pictures import face_picture, overlay, png
+from eacbook.recording import Recorded
+from eacbook.train import Run
+from eacbook.widgets.explorer import WHOLE, Explorer
+
+GIVEN, TRUE, PREDICTED = "the given label", "the true class", "the predicted class"
+CELL, GAP, TEXT = 156, 10, 17
+CHART = 460, 300
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one network makes of a face and of its mirror image.
+
+    Attributes:
+        logits: float ``[K]``, of the face.
+        maps, maps_of_mirror: float ``[K,h,w]``; the second as the network sees them, not flipped back.
+    """
+
+    logits: Tensor
+    maps: Tensor
+    maps_of_mirror: Tensor
+
+    @property
+    def difference(self) -> float:
+        """See :func:`eacbook.attention.relative_difference`."""
+        return relative_difference(self.maps, self.maps_of_mirror).item()
+
+
+def recorded_look(recorded: Recorded, probe: int, epoch: int) -> Look:
+    """What a training's network made of a probe face after an epoch (from 1)."""
+    return Look(
+        recorded.logits[epoch - 1, probe],
+        recorded.maps[epoch - 1, probe],
+        recorded.maps_of_mirror[epoch - 1, probe],
+    )
+
+
+def looks_at(image: Tensor, runs: Mapping[str, Run]) -> dict[str, Look]:
+    """What the trained networks make of any face, uint8 ``[C,H,W]``."""
+    looks = {}
+    for name, run in runs.items():
+        found = attention_maps(run.network, image[None], run.settings["recipe"]["size"])
+        looks[name] = Look(*(values[0] for values in found))
+    return looks
+
+
+def attention_view(
+    image: Tensor,
+    looks: Mapping[str, Look],
+    shown: str,
+    classes: Sequence[str],
+    labels: tuple[int, int] | None = None,
+    strength: float = 0.65,
+    curves: Mapping[str, np.ndarray] | None = None,
+    epoch: int = 0,
+) -> bytes:
+    """PNG: a face and its mirror image, a column of attention for each network, and their curves.
+
+    The attention is the positive part of a class activation map, each map up to its own maximum. The
+    last row lays the mirror image's map, flipped back, over the face: it should look like the first.
+
+    Args:
+        image: uint8 ``[C,H,W]``.
+        looks: name of the network to what it makes of the face.
+        shown: whose map: :data:`GIVEN`, :data:`TRUE`, :data:`PREDICTED` or the name of a class;
+            without labels the first two show the predicted one.
+        classes: names in label order.
+        labels: given and true label, or None for a face of which they are not known.
+        strength: how much the colour hides at most, 0 to 1.
+        curves: name to the difference between the two maps after every epoch, ``[E]``; None for a
+            face that was not recorded.
+        epoch: where the mark stands in the curves, from 1.
+    """
+    line = TEXT + 6
+    step_x, step_y = CELL + GAP, CELL + line + 4
+    top = 2 * line + 4
+    left = (1 + len(looks)) * step_x
+    width = left + (CHART[0] + GAP if curves else 0)
+    sheet = Image.new("RGBA", (width, top + 3 * step_y), (*bytes.fromhex(palette.INK[1:]), 0))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
+
+    def write(x: float, y: float, text: str, colour: str = palette.INK) -> None:
+        draw.text((x, y), text, colour, font, "ma")
+
+    rows = ("face", "mirror image", "its attention, flipped back onto the face")
+    mirrored = image.flip(-1)
+    for row, name in enumerate(rows):
+        y = top + row * step_y
+        wide = row == 2
+        write((left - GAP) / 2 if wide else CELL / 2, y, name)
+        if not wide:
+            sheet.paste(face_picture(mirrored if row else image, CELL), (0, y + line))
+    y = top + 2 * step_y + line
+    if labels is not None:
+        given, true = labels
+        wrong = given != true
+        write(CELL / 2, y + 30, "given label:")
+        write(CELL / 2, y + 30 + line, classes[given], palette.WRONG if wrong else palette.RIGHT)
+        write(CELL / 2, y + 84, "truly:" if wrong else "which is right")
+        if wrong:
+            write(CELL / 2, y + 84 + line, classes[true])
+
+    for column, (name, look) in enumerate(looks.items(), start=1):
+        x = column * step_x
+        predicted = int(look.logits.argmax())
+        chosen = class_shown(shown, predicted, classes, labels)
+        share = look.logits.softmax(0)[predicted].item()
+        write(x + CELL / 2, 0, name)
+        draw.rectangle((x, line, x + CELL - 1, line + 3), method_colour(name))
+        write(x + CELL / 2, line + 6, f"says {classes[predicted]} {share:.0%}")
+        write(x + CELL / 2, top + line - line, f"map of {classes[chosen]}")
+        write(x + CELL / 2, top + step_y, f"difference {look.difference:.2f}")
+        of_face, of_mirror = heat(torch.stack([look.maps, look.maps_of_mirror])[:, chosen], CELL)
+        views = ((image, of_face), (mirrored, of_mirror), (image, of_mirror.flip(-1)))
+        for row, (face, values) in enumerate(views):
+            picture = overlay(face, values, CELL, strength)
+            sheet.paste(picture, (x, top + row * step_y + line))
+
+    if curves:
+        chart = difference_chart(tuple(curves), tuple(map(tuple, curves.values())), epoch)
+        sheet.alpha_composite(chart, (left + GAP, top + line))
+    return png(sheet)
+
+
+def class_shown(
+    shown: str, predicted: int, classes: Sequence[str], labels: tuple[int, int] | None
+) -> int:
+    """The class whose map is meant by a choice of the explorer."""
+    if shown in classes:
+        return list(classes).index(shown)
+    if labels is None or shown == PREDICTED:
+        return predicted
+    return labels[0] if shown == GIVEN else labels[1]
+
+
+def difference_chart(
+    names: Sequence[str], curves: Sequence[Sequence[float]], epoch: int
+) -> Image.Image:
+    """The difference between the maps of a face and of its mirror image, a line a network."""
+    epochs = np.arange(1, len(curves[0]) + 1)
+    top = max(0.5, np.ceil(2 * max(map(max, curves))) / 2)
+    ticks = np.linspace(0, top, 5 if top < 3 else 4)
+    chart = Chart(
+        *CHART,
+        Axis("epoch", 0, epochs[-1], [0, *range(10, epochs[-1] + 1, 10)]),
+        Axis("difference / variance", 0, top, ticks, "{:.2g}"),
+    )
+    for name, values in zip(names, curves, strict=True):
+        chart.line(epochs, np.asarray(values), method_colour(name))
+    chart.mark(epoch)
+    for name, values in zip(names, curves, strict=True):
+        chart.point(epoch, values[epoch - 1], method_colour(name))
+    chart.legend({name: method_colour(name) for name in names})
+    return chart.picture
+
+
+class AttentionExplorer(Explorer):
+    """Pick a face, a class and an epoch: where do two trainings look, and in the mirror image?
+
+    Args:
+        faces: the data that the runs were trained on.
+        runs: name to run, at least one, recorded (:class:`eacbook.recording.Recording`) and trained
+            on the same labels; two of them are shown beside each other.
+
+    Attributes:
+        thumbnails: a button a probe face, framed where the label is wrong.
+        shown: the class whose map is shown.
+        epoch, strength: the epoch, and how much the colour hides.
+        left, right: the names of the two runs.
+        upload: a photograph of the reader's own; nothing leaves the machine.
+        message: what was found in it.
+
+    Raises:
+        InputError: a run was not recorded, or the runs were trained on different labels.
+    """
+
+    def __init__(self, faces: FaceData, runs: Mapping[str, Run]):
+        self.faces, self.runs = faces, dict(runs)
+        self.records = {name: Recorded.of(run) for name, run in self.runs.items()}
+        first, *others = self.records.values()
+        for other in others:
+            if not (torch.equal(first.rows, other.rows) and torch.equal(first.given, other.given)):
+                raise InputError(
+                    "the runs were trained on different labels; compare runs of one seed"
+                )
+        probes = first.maps.shape[1]
+        self.images = faces.train.images[first.rows[:probes]]
+        self.curves = {
+            name: relative_difference(recorded.maps, recorded.maps_of_mirror).numpy()
+            for name, recorded in self.records.items()
+        }
+        self.probe, self.photo = 0, None
+
+        self.thumbnails = [ipywidgets.Button() for _ in range(probes)]
+        for place, button in enumerate(self.thumbnails):
+            button.on_click(lambda _button, place=place: self.pick(place))
+        self.upload = ipywidgets.FileUpload(accept="image/*", description="your own face")
+        self.upload.observe(lambda change: self._take_photo(), "value")
+        self.message = ipywidgets.HTML()
+        names = list(self.runs)
+        self.left = ipywidgets.Dropdown(options=names, description="compare", style=WHOLE)
+        self.right = ipywidgets.Dropdown(
+            options=names, value=names[-1], description="with", style=WHOLE
+        )
+        self.shown = ipywidgets.Dropdown(
+            options=[GIVEN, TRUE, PREDICTED, *faces.classes], description="map of", style=WHOLE
+        )
+        last = min(recorded.epochs for recorded in self.records.values())
+        wide = {"width": "420px"}
+        self.epoch = ipywidgets.IntSlider(last, 1, last, description="epoch", layout=wide)
+        self.strength = ipywidgets.FloatSlider(
+            0.65, min=0, max=1, step=0.05, description="overlay", layout=wide
+        )
+        super().__init__(
+            "attention-explorer",
+            ipywidgets.HTML(self._style()),
+            ipywidgets.HBox(self.thumbnails, layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox([self.upload, self.message]),
+            ipywidgets.HBox([self.shown, self.left, self.right], layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox([self.epoch, self.strength], layout={"flex_flow": "row wrap"}),
+        )
+        self.follow(self.shown, self.left, self.right, self.epoch, self.strength)
+
+    def pick(self, probe: int) -> None:
+        """Show the probe face of that number, as a click on its thumbnail does."""
+        self.probe, self.photo = probe, None
+        self.message.value = ""
+        self.show()
+
+    def take_photo(self, content: bytes) -> None:
+        """Show a reader's photograph, the bytes of a picture file, cropped to its face."""
+        try:
+            photo = read_photo(content)
+        except InputError as error:
+            self.message.value = html.escape(str(error))
+            return
+        size, channels = self.faces.image_size, self.images.shape[1]
+        self.photo, how = crop_face(photo, size, channels)
+        self._photo_looks = looks_at(self.photo, self.runs)
+        self.message.value = html.escape(how)
+        self.show()
+
+    def show(self) -> None:
+        names = list(dict.fromkeys([self.left.value, self.right.value]))
+        own = self.photo is not None
+        self.epoch.disabled = own  # of a photograph, only the trained networks' attention is known
+        for place, button in enumerate(self.thumbnails):
+            chosen = place == self.probe and not own
+            (button.add_class if chosen else button.remove_class)("chosen")
+        common = {"shown": self.shown.value, "strength": self.strength.value}
+        if own:
+            looks = {name: self._photo_looks[name] for name in names}
+            view = attention_view(self.photo, looks, classes=self.faces.classes, **common)
+        else:
+            view = self.view(names, self.probe, self.epoch.value, **common)
+        self.picture.value = view
+
+    def view(
+        self, names: Sequence[str], probe: int, epoch: int, shown: str, strength: float
+    ) -> bytes:
+        """The picture of some runs, a probe face and an epoch; see :func:`attention_view`."""
+        first = next(iter(self.records.values()))
+        return attention_view(
+            self.images[probe],
+            {name: recorded_look(self.records[name], probe, epoch) for name in names},
+            shown,
+            self.faces.classes,
+            (int(first.given[probe]), int(first.true[probe])),
+            strength,
+            {name: self.curves[name][:, probe] for name in names},
+            epoch,
+        )
+
+    def _take_photo(self) -> None:
+        value = self.upload.value  # ipywidgets 7: by name; 8: a sequence
+        files = list(value.values() if isinstance(value, dict) else value)
+        if files:
+            self.take_photo(bytes(files[-1]["content"]))
+
+    def _style(self) -> str:
+        """Thumbnails are buttons with a face for a background: a page can focus and click those."""
+        flipped = next(iter(self.records.values())).flipped
+        rules = [
+            ".attention-explorer .thumbnail { width: 52px; height: 52px; padding: 0; margin: 3px;"
+            " background-size: cover; border: 3px solid transparent; opacity: .85 }",
+            f".attention-explorer .wrong {{ border-color: {palette.WRONG} }}",
+            ".attention-explorer .chosen { outline: 3px solid currentColor; opacity: 1 }",
+        ]
+        for place, (button, image) in enumerate(zip(self.thumbnails, self.images, strict=True)):
+            label = self.faces.classes[next(iter(self.records.values())).given[place]]
+            wrong = bool(flipped[place])
+            button.tooltip = f"face {place + 1}, given as {label}" + (", wrongly" if wrong else "")
+            button.add_class("thumbnail")
+            button.add_class(f"face-{place}")
+            if wrong:
+                button.add_class("wrong")
+            data = base64.b64encode(png(face_picture(image, 52))).decode()
+            rules.append(
+                f".attention-explorer .face-{place}"
+                f" {{ background-image: url(data:image/png;base64,{data}) }}"
+            )
+        return f"<style>{' '.join(rules)}</style>"

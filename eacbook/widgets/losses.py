@@ -1,0 +1,116 @@
+"""The losses of right and of wrong labels: how many wrong ones does a threshold find, and when?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ipywidgets
+import numpy as np
+import torch
+from torch import Tensor
+
+from eacbook import palette
+from eacbook.charts import Axis, Chart
+from eacbook.errors import InputError
+from eacbook.evaluate import precision_and_recall
+from eacbook.pictures import png, side_by_side
+from eacbook.train import Run
+from eacbook.widgets.explorer import WHOLE, Explorer
+
+LARGEST = 6.0
+"""Nats at the right end of the histograms; the last bar holds all that lies beyond."""
+
+BARS = 40
+SIZE = 490, 340
+
+
+def loss_view(losses: Mapping[str, Tensor], flipped: Tensor, threshold: float) -> bytes:
+    """PNG: for each method the histograms of the losses, and the threshold between them.
+
+    Args:
+        losses: method name to float ``[N]``, in nats.
+        flipped: bool ``[N]``, which labels are wrong.
+        threshold: labels with a larger loss are suspected.
+    """
+    edges = np.linspace(0, LARGEST, BARS + 1)
+    shares = {
+        (name, wrong): np.histogram(
+            values[flipped == wrong].clamp(max=LARGEST).numpy(), edges
+        )[0] / max(int((flipped == wrong).sum()), 1)
+        for name, values in losses.items()
+        for wrong in (False, True)
+    }  # fmt: skip
+    charts = []
+    for name in losses:
+        chart = Chart(
+            *SIZE,
+            Axis("loss with the given label (nats)", 0, LARGEST, range(7)),
+            Axis("share of these labels", 0, 0.5, np.arange(6) / 10, "{:.0%}"),
+            name,
+        )
+        chart.bars(edges, shares[name, False], palette.RIGHT, 0.7)
+        chart.bars(edges, shares[name, True], palette.WRONG, 0.7)
+        chart.mark(threshold, "suspected beyond")
+        charts.append(chart.picture)
+    return png(side_by_side(*charts))
+
+
+class LossExplorer(Explorer):
+    """Choose an epoch and a threshold, and read how well it tells wrong labels from right ones.
+
+    Args:
+        runs: method name to run, trained on the same labels with
+            :class:`eacbook.hooks.SampleLosses`.
+
+    Attributes:
+        epoch, threshold: the controls.
+        numbers: how many labels lie beyond the threshold, and precision and recall of suspecting them.
+
+    Raises:
+        InputError: a run did not keep its losses, or the labels differ.
+    """
+
+    def __init__(self, runs: Mapping[str, Run]):
+        self.losses, self.flipped = {}, None
+        for name, run in runs.items():
+            if "sample_losses" not in run.kept:
+                raise InputError(
+                    f"the run {name} kept no losses: train it with hooks=[SampleLosses()]"
+                )
+            if self.flipped is not None and not torch.equal(self.flipped, run.noisy.flipped):
+                raise InputError(
+                    "the runs were trained on different labels; compare runs of one seed"
+                )
+            self.losses[name], self.flipped = run.kept["sample_losses"], run.noisy.flipped
+        last = min(len(losses) for losses in self.losses.values())
+        wide = {"width": "460px"}
+        self.epoch = ipywidgets.IntSlider(last, 1, last, description="epoch", layout=wide)
+        self.threshold = ipywidgets.FloatSlider(
+            2.0, min=0, max=LARGEST, step=0.1, readout_format=".1f", layout=wide, style=WHOLE,
+            description="threshold (nats)",
+        )  # fmt: skip
+        self.numbers = ipywidgets.HTML()
+        controls = ipywidgets.HBox([self.epoch, self.threshold], layout={"flex_flow": "row wrap"})
+        super().__init__("loss-explorer", controls, self.numbers)
+        self.follow(self.epoch, self.threshold)
+
+    def show(self) -> None:
+        threshold = self.threshold.value
+        losses = {name: kept[self.epoch.value - 1] for name, kept in self.losses.items()}
+        self.picture.value = loss_view(losses, self.flipped, threshold)
+        self.numbers.value = "<br>".join(
+            f"<b>{name}</b>: {detection_text(values > threshold, self.flipped)}"
+            for name, values in losses.items()
+        )
+
+
+def detection_text(suspected: Tensor, flipped: Tensor) -> str:
+    """Say in words how well suspected labels, bool ``[N]``, match the wrong ones, bool ``[N]``."""
+    precision, recall = precision_and_recall(suspected, flipped)
+    count = int(suspected.sum())
+    if not count:
+        return "no label is suspected"
+    return (
+        f"{count:,} labels suspected, <b>{precision:.0%}</b> of them wrong (precision); "
+        f"<b>{recall:.0%}</b> of the wrong labels found (recall)"
+    )
