@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from eacbook import palette
 from eacbook.demo import train_demo
 from eacbook.pictures import attention_sheet, face_sheet
 from eacbook.report import maps_of_true_class
@@ -35,7 +34,7 @@ def main() -> None:
         [faces.classes[label] for label in faces.test.labels[rows]],
     )
     width = max(sheet.width, attention.width)
-    picture = Image.new("RGB", (width, sheet.height + attention.height), palette.PAPER)
+    picture = Image.new("RGBA", (width, sheet.height + attention.height))
     picture.paste(sheet, ((width - sheet.width) // 2, 0))
     picture.paste(attention, ((width - attention.width) // 2, sheet.height))
     PICTURE.parent.mkdir(exist_ok=True)

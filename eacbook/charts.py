@@ -53,7 +53,7 @@ class Chart:
         self.picture = Image.new("RGBA", (width, height), (0, 0, 0, 0))
         draw = ImageDraw.Draw(self.picture)
         font = ImageFont.load_default(TEXT)
-        draw.text((LEFT + self.width / 2, 4), title, palette.INK, font, "ma")
+        draw.text((LEFT, 4), title, palette.INK, font)
         for tick in y.ticks:
             _, row = self.at(x.low, tick)
             draw.line((LEFT, row, LEFT + self.width, row), rgba(palette.INK, 70))
@@ -79,15 +79,19 @@ class Chart:
         ImageDraw.Draw(large).line(points, colour, round(SMOOTH * width), joint="curve")
         self.picture.alpha_composite(large.resize(self.picture.size, Image.Resampling.BOX))
 
-    def bars(self, edges: np.ndarray, heights: np.ndarray, colour: str, opacity: float) -> None:
-        """Bars between the edges, translucent so that others are seen behind them."""
-        ground = Image.new("RGBA", self.picture.size, (0, 0, 0, 0))
+    def steps(self, edges: np.ndarray, heights: np.ndarray, colour: str) -> None:
+        """A histogram, ``[n+1]`` edges and ``[n]`` heights: an outline over a translucent ground.
+
+        Outlined, because two translucent colours make a third where they overlap.
+        """
+        ground = Image.new("RGBA", self.picture.size, rgba(colour, 0))
         draw = ImageDraw.Draw(ground)
-        lefts, tops = self.at(edges[:-1], heights)
-        rights, foot = self.at(edges[1:], self.y.low)
-        for left, right, top in zip(lefts, rights, tops, strict=True):
-            if foot - top >= 1:
-                draw.rectangle((left, top, right - 1, foot - 1), rgba(colour, 255 * opacity))
+        columns, rows = self.at(np.repeat(edges, 2)[1:-1], np.repeat(heights, 2))
+        foot = TOP + self.height
+        outline = [tuple(point) for point in zip(columns, rows, strict=True)]
+        corners = [(columns[0], foot), *outline, (columns[-1], foot)]
+        draw.polygon(corners, rgba(colour, 0.4 * 255))
+        draw.line(corners, colour, 3)
         self.picture.alpha_composite(ground)
 
     def mark(self, x: float, label: str = "") -> None:

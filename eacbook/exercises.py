@@ -161,14 +161,18 @@ def check_region_share(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None
         return NOT_YET
     result = torch.as_tensor(result)
     if result.ndim:
-        return f"expected one number, got a tensor of shape {list(result.shape)}: sum over the places."
+        return (
+            f"expected one number, got a tensor of shape {list(result.shape)}: sum over the places."
+        )
     right = region_share(attention, inside.bool())
     if torch.isclose(result, right):
         return None
     if torch.isclose(result, (attention * inside).sum()):
         return "that is the sum inside; divide it by the sum over all places."
     if torch.isclose(result, (attention * inside).sum() / inside.sum()):
-        return "that is the mean attention inside; the question is which part of all of it lies there."
+        return (
+            "that is the mean attention inside; the question is which part of all of it lies there."
+        )
     return f"got {result.item():.4f} where {right.item():.4f} was expected."
 
 
@@ -210,7 +214,9 @@ def check_kept_by_loss(answer: Callable[[Tensor, float], Tensor]) -> str | None:
         return "those are the labels to be thrown away; keep the others."
     if len(found) == 3:
         return "an assumed rate of 30 % means that 70 % are kept."
-    return f"of 10 labels, rows {sorted(right)} have the 7 smallest losses; yours are {sorted(found)}."
+    return (
+        f"of 10 labels, rows {sorted(right)} have the 7 smallest losses; yours are {sorted(found)}."
+    )
 
 
 @_verdict

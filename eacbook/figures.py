@@ -1,8 +1,12 @@
-"""Plotly figures: pure functions, data in, ``go.Figure`` out."""
+"""Plotly figures: pure functions, data in, ``go.Figure`` out.
+
+Their ground is transparent, for light and dark pages (see :mod:`eacbook.palette`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,48 +14,90 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from eacbook import palette
+from eacbook.pictures import TINTED, tint
 from eacbook.train import Run
 
+AXIS = {
+    "gridcolor": palette.GRID,
+    "linecolor": palette.INK,
+    "zeroline": False,
+    "ticks": "outside",  # unseen, they keep the numbers of two axes apart in the corner
+    "tickcolor": palette.CLEAR,
+    "automargin": True,
+    "title": {"font": {"size": 17}, "standoff": 12},
+}
 TEMPLATE = go.layout.Template(
     layout={
-        "font": {"family": "Open Sans, Segoe UI, sans-serif", "size": 15, "color": palette.INK},
-        "paper_bgcolor": palette.PAPER,
-        "plot_bgcolor": palette.PAPER,
-        "xaxis": {"gridcolor": palette.GRID, "linecolor": palette.INK, "zeroline": False},
-        "yaxis": {
-            "gridcolor": palette.GRID,
-            "linecolor": palette.INK,
-            "zeroline": False,
-            "automargin": True,
+        "font": {"family": "Open Sans, Segoe UI, sans-serif", "size": 16, "color": palette.INK},
+        "paper_bgcolor": palette.CLEAR,
+        "plot_bgcolor": palette.CLEAR,
+        "xaxis": AXIS,
+        "yaxis": AXIS,
+        "margin": {"l": 80, "r": 20, "t": 88, "b": 70},
+        "hoverlabel": {"font": {"size": 16}},
+        "legend": {
+            "orientation": "h",
+            "font": {"size": 17},
+            "x": 0,
+            "y": 1,
+            "xanchor": "left",
+            "yanchor": "top",
+            "yref": "container",
         },
-        "margin": {"l": 70, "r": 20, "t": 90, "b": 60},
-        "hoverlabel": {"font": {"size": 14}},
-        "legend": {"orientation": "h", "y": 1.13, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        "modebar": {"bgcolor": palette.CLEAR, "color": palette.INK, "orientation": "v"},
     }
 )
+HEIGHT = 440
+LABELS = {"right labels": palette.RIGHT, "wrong labels": palette.WRONG}
+OUTLINE = ", ".join(f"{x}px {y}px 1px #333" for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)))
 
 
-def transition_matrix(matrix: Tensor, classes: Sequence[str], title: str) -> go.Figure:
-    """A transition matrix ``[K,K]`` as a heat map: true classes down, given labels across."""
-    percent = 100 * matrix.numpy()
+def transition_matrix(matrix: Tensor, classes: Sequence[str]) -> go.Figure:
+    """A transition matrix ``[K,K]`` in percent: true classes down, given labels across.
+
+    It looks like :func:`eacbook.pictures.matrix_picture` and shows tenths where the mouse is.
+    """
+    share = matrix.numpy()
+    right = np.eye(len(share), dtype=bool)
+    tinted = share >= TINTED
     figure = go.Figure(
         go.Heatmap(
-            z=percent,
+            z=np.where(right, 1, -1) * tint(share),
             x=list(classes),
             y=list(classes),
-            colorscale=[[0, palette.PAPER], [1, palette.RIGHT]],
-            zmin=0,
-            zmax=100,
-            texttemplate="%{z:.0f}",
-            hovertemplate="%{y} given as %{x}: %{z:.1f} %<extra></extra>",
-            colorbar={"title": {"text": "%"}},
-            xgap=2,
-            ygap=2,
+            customdata=100 * share,
+            colorscale=[
+                [0, _translucent(palette.WRONG, 1)],
+                [0.5, _translucent(palette.WRONG, 0)],
+                [0.5, _translucent(palette.RIGHT, 0)],
+                [1, _translucent(palette.RIGHT, 1)],
+            ],
+            zmin=-1,
+            zmax=1,
+            showscale=False,
+            hovertemplate="%{y} given as %{x}: %{customdata:.1f} %<extra></extra>",
+            xgap=3,
+            ygap=3,
         )
     )
-    figure.update_layout(template=TEMPLATE, title=title, height=520)
-    figure.update_xaxes(title="given label", showgrid=False)
-    figure.update_yaxes(title="true class", autorange="reversed", showgrid=False)
+    figure.add_scatter(
+        x=[name for _ in classes for name in classes],
+        y=[name for name in classes for _ in classes],
+        text=[f"{value:.0f}" for value in (100 * share).flat],
+        mode="text",
+        textfont={
+            "size": 18,
+            "color": np.where(tinted, "#FFFFFF", palette.INK).ravel(),
+            "shadow": np.where(tinted, OUTLINE, "none").ravel(),
+        },
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    _finish(figure)
+    figure.update_layout(height=540, width=680, margin={"t": 20})
+    figure.update_xaxes(title_text="given label", showgrid=False)
+    figure.update_yaxes(title_text="true class (its faces in %)", showgrid=False)
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 
@@ -59,7 +105,7 @@ def training_curves(runs: Mapping[str, Run]) -> go.Figure:
     """Test accuracy and memorised wrong labels after every epoch, a line a run."""
     figure = make_subplots(
         1, 2, subplot_titles=("test faces recognised", "wrong labels memorised"),
-        horizontal_spacing=0.12,
+        horizontal_spacing=0.18,
     )  # fmt: skip
     for place, (name, run) in enumerate(runs.items()):
         for column, quantity in enumerate(("test_accuracy", "memorised"), start=1):
@@ -70,61 +116,193 @@ def training_curves(runs: Mapping[str, Run]) -> go.Figure:
                 legendgroup=name,
                 showlegend=column == 1,
                 mode="lines",
-                line={"color": method_colour(name, place), "width": 3},
+                line={"color": palette.method_colour(name, place), "width": 4},
                 hovertemplate=name + ", epoch %{x}: %{y:.1%}<extra></extra>",
                 row=1,
                 col=column,
             )
-    figure.update_layout(template=TEMPLATE, height=420)
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(tickformat=".0%", range=[0, 1])
-    figure.update_yaxes(title="share of the test faces", col=1)
-    figure.update_yaxes(title="share of the wrong labels", col=2)
+    _finish(figure)
+    figure.update_xaxes(title_text="epoch")
+    if max(len(run.rows) for run in runs.values()) <= 10:
+        figure.update_xaxes(dtick=1)  # there is no epoch 1.5
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.01])
+    figure.update_yaxes(title_text="share of the test faces", col=1)
+    figure.update_yaxes(title_text="share of the wrong labels", col=2)
     return figure
 
 
-def loss_histograms(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
+def loss_histograms(
+    losses: Mapping[str, Tensor], flipped: Tensor, top: int | None = None
+) -> go.Figure:
     """The losses of right and of wrong labels, a panel a method.
 
     Args:
         losses: method name to float ``[N]``, in nats.
         flipped: bool ``[N]``, which labels are wrong.
+        top: nats at the right end; by default, 199 of 200 losses lie below.
 
-    The last bar holds all that lies beyond it.
+    The last step holds all that lies beyond it; so says the "+" behind the last number.
     """
     figure = make_subplots(
         1, len(losses), subplot_titles=list(losses), shared_yaxes=True, horizontal_spacing=0.06
     )
-    top = max(float(values.quantile(0.995)) for values in losses.values())
-    edges = np.linspace(0, max(top, 1e-3), 41)
+    if top is None:
+        top = ceil(max(float(values.quantile(0.995)) for values in losses.values())) or 1
+    edges = np.linspace(0, top, 41)
     for column, values in enumerate(losses.values(), start=1):
-        values = values.clamp(max=float(edges[-1]) - 1e-6).numpy()
+        values = values.clamp(max=top - 1e-4).numpy()
         for name, chosen, colour in (
             ("right labels", ~flipped.numpy(), palette.RIGHT),
             ("wrong labels", flipped.numpy(), palette.WRONG),
         ):
             counts, _ = np.histogram(values[chosen], edges)
-            figure.add_bar(
-                x=(edges[1:] + edges[:-1]) / 2,
-                y=counts / max(chosen.sum(), 1),
-                width=edges[1] - edges[0],
+            # Outlines, for two translucent colours make a third where they overlap.
+            figure.add_scatter(
+                x=edges,
+                y=[*counts / max(chosen.sum(), 1), 0],
                 name=name,
                 legendgroup=name,
                 showlegend=column == 1,
-                marker={"color": colour, "line": {"width": 0}},
-                opacity=0.65,
-                hovertemplate=name + ", loss %{x:.2f}: %{y:.1%}<extra></extra>",
+                mode="lines",
+                line={"shape": "hv", "color": colour, "width": 3},
+                fill="tozeroy",
+                fillcolor=_translucent(colour, 0.4),
+                hovertemplate=name + ", loss from %{x:.2f}: %{y:.1%}<extra></extra>",
                 row=1,
                 col=column,
             )
-    figure.update_layout(template=TEMPLATE, barmode="overlay", height=420)
-    figure.update_xaxes(title="loss with the given label (nats)")
-    figure.update_yaxes(tickformat=".0%")
-    figure.update_yaxes(title="share of these labels", col=1)
+    _finish(figure)
+    step = ceil(top / 8)
+    ticks = [*range(0, top - step + 1, step), top]
+    figure.update_xaxes(
+        title_text="loss with the given label (nats)",
+        tickvals=ticks,
+        ticktext=[*map(str, ticks[:-1]), f"{top}+"],
+        range=[0, 1.01 * top],
+    )
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title_text="share of these labels", col=1)
     return figure
 
 
-def method_colour(name: str, place: int = 0) -> str:
-    """The colour of a method everywhere; other names take the palette's colours in turn."""
-    others = list(palette.EXPRESSIONS.values())
-    return palette.METHODS.get(name.split()[0], others[place % len(others)])
+def epoch_curves(
+    panels: Mapping[str, Mapping[str, Tensor]],
+    title: str,
+    *,
+    level: tuple[str, float] | None = None,
+    percent: bool = True,
+) -> go.Figure:
+    """Quantities over the epochs: the mean over seeds, and their range as a band.
+
+    Args:
+        panels: title of a panel to its lines, the name of a line to float ``[S,E]``: S seeds. The
+            lines "right labels" and "wrong labels" have those colours, others those of methods.
+        title: of the y axis, with the unit.
+        level: name and height of a dashed line, for example what chance gives.
+        percent: the quantities are shares.
+    """
+    figure = make_subplots(
+        1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.08
+    )
+    form = ".0%" if percent else ".3~g"
+    for column, lines in enumerate(panels.values(), start=1):
+        for place, (name, values) in enumerate(lines.items()):
+            values = values.float()
+            epochs = list(range(1, values.shape[1] + 1))
+            colour = LABELS.get(name) or palette.method_colour(name, place)
+            if len(values) > 1:
+                band = [*values.amax(0).tolist(), *values.amin(0).flip(0).tolist()]
+                figure.add_scatter(
+                    x=epochs + epochs[::-1], y=band, fill="toself", mode="lines",
+                    line={"width": 0}, fillcolor=_translucent(colour, 0.25), hoverinfo="skip",
+                    legendgroup=name, showlegend=False, row=1, col=column,
+                )  # fmt: skip
+            figure.add_scatter(
+                x=epochs, y=values.mean(0).tolist(), name=name, legendgroup=name,
+                mode="lines", line={"color": colour, "width": 4}, showlegend=column == 1,
+                hovertemplate=f"{name}, epoch %{{x}}: %{{y:{form}}}<extra></extra>",
+                row=1, col=column,
+            )  # fmt: skip
+        if level is not None:
+            figure.add_scatter(
+                x=[epochs[0], epochs[-1]], y=[level[1]] * 2, name=level[0], legendgroup=level[0],
+                mode="lines", line={"color": palette.INK, "width": 2, "dash": "dash"},
+                showlegend=column == 1, hoverinfo="skip", row=1, col=column,
+            )  # fmt: skip
+    _finish(figure)
+    figure.update_xaxes(title_text="epoch")
+    figure.update_yaxes(tickformat=form, rangemode="tozero")
+    figure.update_yaxes(title_text=title, col=1)
+    return figure
+
+
+def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
+    """The losses of right and of wrong labels, a panel a method, with a slider over the epochs.
+
+    It plays in the browser alone.
+
+    Args:
+        losses: method name to float ``[E,N]``, in nats.
+        flipped: bool ``[N]``, which labels are wrong.
+
+    The last step holds all that lies beyond it; so says the "+" behind the last number.
+    """
+    top = ceil(max(float(values.float().quantile(0.995)) for values in losses.values())) or 1
+    epochs = min(len(values) for values in losses.values())
+    stills = [
+        loss_histograms({name: values[epoch] for name, values in losses.items()}, flipped, top)
+        for epoch in range(epochs)
+    ]
+    figure = stills[-1]
+    highest = max(max(trace.y) for still in stills for trace in still.data)
+    # Early on and late, nearly all lie in one step; the film is about the others.
+    figure.update_yaxes(range=[0, min(1.05 * highest, 0.4)])
+    figure.frames = [
+        go.Frame(
+            name=str(epoch), traces=list(range(len(still.data))),
+            data=[go.Scatter(y=trace.y) for trace in still.data],
+        )
+        for epoch, still in enumerate(stills, start=1)
+    ]  # fmt: skip
+    at_once = {"mode": "immediate", "transition": {"duration": 0}}
+    steps = [
+        {"label": frame.name, "method": "animate", "args": [[frame.name], at_once]}
+        for frame in figure.frames
+    ]
+    film = {"fromcurrent": True, "frame": {"duration": 250, "redraw": False}} | at_once
+    buttons = [
+        {"label": "play", "method": "animate", "args": [None, film]},
+        {"label": "pause", "method": "animate", "args": [[None], at_once]},
+    ]
+    ink = {"color": palette.INK, "size": 16}
+    figure.update_layout(
+        height=HEIGHT + 120,
+        margin={"b": 180},
+        sliders=[
+            {
+                "active": epochs - 1, "steps": steps, "x": 0.14, "len": 0.86, "y": -0.32,
+                "currentvalue": {"prefix": "epoch ", "font": {**ink, "size": 18}}, "font": ink,
+                "bgcolor": palette.GRID, "activebgcolor": palette.INK,
+                "bordercolor": palette.INK, "tickcolor": palette.INK, "transition": {"duration": 0},
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons", "buttons": buttons, "x": 0, "y": -0.42, "xanchor": "left",
+                "yanchor": "middle", "font": ink, "bgcolor": palette.CLEAR,
+                "bordercolor": palette.INK, "showactive": False,
+            }
+        ],
+    )  # fmt: skip
+    return figure
+
+
+def _finish(figure: go.Figure) -> None:
+    """The common look; panel titles are annotations, which no template reaches."""
+    figure.update_layout(template=TEMPLATE, height=HEIGHT)
+    figure.update_annotations(font_size=19, yshift=6)
+
+
+def _translucent(colour: str, alpha: float) -> str:
+    red, green, blue = bytes.fromhex(colour[1:])
+    return f"rgba({red}, {green}, {blue}, {alpha})"

@@ -1,12 +1,15 @@
 """Pictures made of faces and maps: pure functions, data in, a PIL image out.
 
-:func:`png` turns one into the bytes that a widget or a page shows.
+Their background is transparent, for light and dark pages (see :mod:`eacbook.palette`); the faces are
+not. :func:`png` turns one into the bytes that a widget or a page shows.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from math import ceil
 
 import numpy as np
 import torch
@@ -17,16 +20,18 @@ from eacbook import palette
 from eacbook.attention import heat
 
 MARGIN = 8
-TEXT = 15
+TEXT = 17
+TINTED = 0.065
+"""From this share on the tint of a cell takes ink below 3:1 on a white page."""
 
 # Black over violet and orange to pale yellow: brightness rises all the way, so that it reads in grey.
 HEAT_COLOURS = ("#000004", "#57106E", "#BC3754", "#F98E09", "#FCFFA4")
 
 
-def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
+def png(picture: Image.Image, compress_level: int = 5) -> bytes:
+    """The picture as a PNG file; level 5 is a fifth faster than Pillow's own 6, and 2 % larger."""
     buffer = io.BytesIO()
-    picture.save(buffer, "png")
+    picture.save(buffer, "png", compress_level=compress_level)
     return buffer.getvalue()
 
 
@@ -55,14 +60,16 @@ def face_sheet(
         cell: pixels of a face.
     """
     line = TEXT + 3
-    step_x, step_y = cell + MARGIN, cell + 2 * line + MARGIN
+    # The same at every noise rate, so that nothing moves when a slider does.
+    widest = _widest(f"is {name}" for name in classes)
+    step_x, step_y = max(cell, widest) + MARGIN, cell + 2 * line + MARGIN
     rows = -(-len(images) // columns)
     sheet = _blank(columns * step_x + MARGIN, rows * step_y + MARGIN)
     draw = ImageDraw.Draw(sheet)
     for place, (image, label, truth) in enumerate(
         zip(images, given.tolist(), true.tolist(), strict=True)
     ):
-        x = MARGIN + place % columns * step_x
+        x = MARGIN + place % columns * step_x + (step_x - MARGIN - cell) // 2
         y = MARGIN + place // columns * step_y
         wrong = label != truth
         sheet.paste(face_picture(image, cell), (x, y))
@@ -71,19 +78,19 @@ def face_sheet(
         colour = palette.WRONG if wrong else palette.INK
         _text(draw, x + cell / 2, y + cell + 1, classes[label], colour)
         if wrong:
-            _text(draw, x + cell / 2, y + cell + 1 + line, f"is {classes[truth]}", palette.INK)
+            _text(draw, x + cell / 2, y + cell + 1 + line, f"is {classes[truth]}")
     return sheet
 
 
 def picture_grid(rows: Mapping[str, Tensor], *, cell: int = 96) -> Image.Image:
     """Rows of images, uint8 ``[n,C,H,W]`` each, with the name of the row in front."""
-    left = 8 * TEXT
+    left = _widest(rows) + 2 * MARGIN
     most = max(len(images) for images in rows.values())
     grid = _blank(left + most * (cell + MARGIN), len(rows) * (cell + MARGIN) + MARGIN)
     draw = ImageDraw.Draw(grid)
     for row, (name, images) in enumerate(rows.items()):
         y = MARGIN + row * (cell + MARGIN)
-        _text(draw, left - MARGIN, y + cell / 2 - TEXT / 2, name, palette.INK, "ra")
+        _text(draw, left - MARGIN, y + cell / 2 - TEXT / 2, name, anchor="ra")
         for column, image in enumerate(images):
             grid.paste(face_picture(image, cell), (left + column * (cell + MARGIN), y))
     return grid
@@ -91,22 +98,32 @@ def picture_grid(rows: Mapping[str, Tensor], *, cell: int = 96) -> Image.Image:
 
 def matrix_picture(matrix: Tensor, classes: Sequence[str], *, cell: int = 52) -> Image.Image:
     """A transition matrix ``[K,K]`` in percent: true classes down, given labels across."""
-    side = len(classes) * cell
-    left, top = 7 * TEXT, 6 * TEXT
-    picture = _blank(left + side + 2 * TEXT, top + side + MARGIN)
+    side, names = len(classes) * cell, [_slanted(name) for name in classes]
+    title = "given label, in % of the true class"
+    left = _widest(classes) + 2 * TEXT
+    top = max(name.height for name in names) + TEXT + MARGIN
+    right = max(left + side + names[-1].width - cell // 2, left + _widest([title])) + MARGIN
+    picture = _blank(right, top + side + MARGIN)
     draw = ImageDraw.Draw(picture)
-    _text(draw, left + side / 2, 2, "given label (share of the true class, %)", palette.INK)
+    _text(draw, left + max(side, _widest([title])) / 2, 0, title)
+    picture.paste(palette.INK, (0, top), _mask("true class", side).rotate(90, expand=True))
     for row, name in enumerate(classes):
-        y = top + row * cell
-        _text(draw, left - 6, y + cell / 2 - TEXT / 2, name, palette.INK, "ra")
-        _slanted(picture, name, left + row * cell + cell / 2, top - 4)
+        x, y = left + row * cell, top + row * cell
+        _text(draw, left - 8, y + cell / 2 - TEXT / 2 - 1, name, anchor="ra")
+        picture.paste(palette.INK, (x + cell // 2 - 10, top - names[row].height), names[row])
         for column in range(len(classes)):
             x, share = left + column * cell, matrix[row, column].item()
             colour = palette.RIGHT if row == column else palette.WRONG
-            draw.rectangle((x, y, x + cell - 2, y + cell - 2), _tint(colour, share))
-            ink = palette.PAPER if share > 0.55 else palette.INK
-            _text(draw, x + cell / 2 - 1, y + cell / 2 - TEXT / 2 - 1, f"{100 * share:.0f}", ink)
+            fill = (*_rgb(colour), round(255 * tint(share)))
+            draw.rectangle((x, y, x + cell - 3, y + cell - 3), fill)
+            place = x + cell / 2 - 1, y + cell / 2 - TEXT / 2 - 2
+            _text(draw, *place, f"{100 * share:.0f}", outlined=share >= TINTED)
     return picture
+
+
+def tint(share: float | np.ndarray) -> float | np.ndarray:
+    """How opaque a share colours its cell of a matrix, 0 to 1; small ones are lifted into sight."""
+    return share**0.6
 
 
 def overlay(image: Tensor, heat_map: Tensor, size: int, strength: float = 0.65) -> Image.Image:
@@ -118,12 +135,11 @@ def overlay(image: Tensor, heat_map: Tensor, size: int, strength: float = 0.65) 
         size: pixels of the picture.
         strength: how much the colour hides at most, 0 to 1.
     """
-    grey = np.asarray(face_picture(image, size).convert("L").convert("RGB"), np.float32)
-    values = heat_map.cpu().numpy()
-    anchors = np.array([_rgb(colour) for colour in HEAT_COLOURS], np.float32)
-    stops = np.linspace(0, 1, len(anchors))
-    colour = np.stack([np.interp(values, stops, channel) for channel in anchors.T], -1)
-    blended = grey * (1 - strength) + colour * strength
+    grey = np.asarray(face_picture(image, size).convert("L"), np.float32)[..., None]
+    level = (255 * heat_map).round().to(torch.uint8).cpu().numpy()
+    colours, opacities = _heat_scale()
+    opacity = strength * opacities[level]
+    blended = grey * (1 - opacity) + colours[level] * opacity
     return Image.fromarray(blended.round().astype(np.uint8))
 
 
@@ -143,16 +159,19 @@ def attention_sheet(
         captions: n lines, one under each face.
         cell: pixels of a face.
     """
-    head, line = 2 * (TEXT + 4), TEXT + 4
+    line = TEXT + 4
+    head = 2 * line + MARGIN
     pair = 2 * cell + MARGIN
     width = (1 + len(maps)) * (pair + 3 * MARGIN)
     sheet = _blank(width, head + len(images) * (cell + line + MARGIN))
     draw = ImageDraw.Draw(sheet)
     for group, name in enumerate(["", *maps]):
         x = MARGIN + group * (pair + 3 * MARGIN)
-        _text(draw, x + pair / 2, 2, name, palette.METHODS.get(name, palette.INK))
-        _text(draw, x + cell / 2, head / 2, "face", palette.INK)
-        _text(draw, x + cell * 1.5 + MARGIN, head / 2, "mirror image", palette.INK)
+        _text(draw, x + pair / 2, 0, name)
+        if name in palette.METHODS:
+            draw.rectangle((x, line, x + pair - 1, line + 3), palette.METHODS[name])
+        _text(draw, x + cell / 2, line + MARGIN, "face")
+        _text(draw, x + cell * 1.5 + MARGIN, line + MARGIN, "mirror image")
         for row, image in enumerate(images):
             y = head + row * (cell + line + MARGIN)
             views = (image, image.flip(-1))
@@ -163,7 +182,7 @@ def attention_sheet(
                     picture = overlay(view, heat(maps[name][column][row], cell), cell)
                 sheet.paste(picture, (x + column * (cell + MARGIN), y))
             if group == 0:
-                _text(draw, x + pair / 2, y + cell + 1, captions[row], palette.INK)
+                _text(draw, x + pair / 2, y + cell + 1, captions[row])
     return sheet
 
 
@@ -186,28 +205,61 @@ def tensor_pictures(views: Tensor) -> Tensor:
 
 
 def _blank(width: int, height: int) -> Image.Image:
-    return Image.new("RGB", (width, height), palette.PAPER)
+    """Transparent ink, not transparent black, or the soft edges of letters would be dark."""
+    return Image.new("RGBA", (width, height), (*_rgb(palette.INK), 0))
 
 
 def _text(
-    draw: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str, anchor: str = "ma"
+    draw: ImageDraw.ImageDraw,
+    x: float,
+    y: float,
+    text: str,
+    colour: str = palette.INK,
+    anchor: str = "ma",
+    outlined: bool = False,
 ) -> None:
-    draw.text((x, y), text, colour, ImageFont.load_default(TEXT), anchor)
+    """Text at a place; ``outlined`` is for tinted ground, where no single colour can be read."""
+    if outlined:
+        draw.text((x, y), text, "#FFFFFF", _font(), anchor, stroke_width=1, stroke_fill="#333333")
+    else:
+        draw.text((x, y), text, colour, _font(), anchor)
 
 
-def _slanted(picture: Image.Image, text: str, x: float, bottom: float) -> None:
-    """Text that rises to the right from (x, bottom), for the heads of narrow columns."""
-    font = ImageFont.load_default(TEXT)
-    label = Image.new("L", (int(font.getlength(text)) + 4, TEXT + 6))
-    ImageDraw.Draw(label).text((0, 0), text, 255, font)
-    label = label.rotate(40, Image.Resampling.BICUBIC, expand=True)
-    picture.paste(palette.INK, (int(x) - 10, int(bottom) - label.height), label)
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(TEXT)
+
+
+@cache
+def _heat_scale() -> tuple[np.ndarray, np.ndarray]:
+    """Colour ``[256,3]`` and opacity ``[256,1]`` of each level of attention.
+
+    Where there is none the face is seen through; the root lifts weak attention into sight.
+    """
+    level = np.linspace(0, 1, 256)
+    anchors = np.array([_rgb(colour) for colour in HEAT_COLOURS])
+    stops = np.linspace(0, 1, len(anchors))
+    colours = np.stack([np.interp(level, stops, channel) for channel in anchors.T], -1)
+    return colours.astype(np.float32), (level[:, None] ** 0.5).astype(np.float32)
+
+
+def _widest(texts: Iterable[str]) -> int:
+    """Pixels of the longest of some texts."""
+    return max(ceil(_font().getlength(text)) for text in texts)
+
+
+def _mask(text: str, width: int) -> Image.Image:
+    """A line of text in the middle of ``width`` pixels, to be turned and pasted."""
+    mask = Image.new("L", (width, TEXT + 6))
+    ImageDraw.Draw(mask).text((width / 2, 0), text, 255, _font(), "ma")
+    return mask
+
+
+def _slanted(text: str) -> Image.Image:
+    """Text that rises to the right, for the heads of narrow columns."""
+    mask = _mask(text, _widest([text]) + 4)
+    return mask.rotate(40, Image.Resampling.BICUBIC, expand=True)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
     return tuple(bytes.fromhex(colour[1:]))
-
-
-def _tint(colour: str, share: float) -> tuple[int, ...]:
-    """White at 0, the colour at 1; the root lifts small shares into sight."""
-    return tuple(round(255 + (c - 255) * share**0.6) for c in _rgb(colour))

@@ -7,11 +7,13 @@ import html
 from collections.abc import Mapping
 from pathlib import Path
 
+import plotly.graph_objects as go
 import torch
+from PIL import Image
 from plotly.offline import get_plotlyjs
 from torch import Tensor
 
-from eacbook import figures, palette
+from eacbook import figures
 from eacbook.attention import attention_maps, flip_consistency
 from eacbook.evaluate import predict, sample_losses
 from eacbook.faces import FaceData
@@ -20,14 +22,18 @@ from eacbook.pictures import attention_sheet, face_sheet, png
 from eacbook.runs import percent, summary_table
 from eacbook.train import Run
 
-STYLE = f"""
-:root {{ color-scheme: light }}
-body {{ font: 17px/1.55 "Open Sans", "Segoe UI", sans-serif; color: {palette.INK};
-       background: {palette.PAPER}; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }}
-h1, h2 {{ line-height: 1.2 }} h2 {{ margin-top: 2.6rem }} img {{ max-width: 100% }}
-table {{ border-collapse: collapse }} td, th {{ padding: .35rem .9rem; text-align: right }}
-th {{ border-bottom: 2px solid {palette.INK} }} td:first-child, th:first-child {{ text-align: left }}
+STYLE = """
+:root { color-scheme: light dark; --ink: #1F1F1F; --page: #FFFFFF }
+@media (prefers-color-scheme: dark) { :root { --ink: #E6E6E6; --page: #111111 } }
+body { font: 18px/1.55 "Open Sans", "Segoe UI", sans-serif; color: var(--ink);
+       background: var(--page); max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2.6rem } img { max-width: 100% }
+table { border-collapse: collapse } td, th { padding: .35rem .9rem; text-align: right }
+thead th { border-bottom: 2px solid var(--ink) } td:first-child, th:first-child { text-align: left }
+.xaxislayer-above text, .yaxislayer-above text, .infolayer text
+  { fill: var(--ink) !important }
 """
+"""This page knows its theme, so the letters of its figures need not do on both."""
 
 
 def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> None:
@@ -56,12 +62,13 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
          "Test accuracy is the mean of the last five epochs; memorised and recovered are the shares "
          "of the wrong training labels that the trained network predicts as given, and as the true "
          "class."),
-        ("What the networks were given", _image(sheet), f"{int(flipped.sum()):,} of "
-         f"{len(flipped):,} training labels ({noisy.rate:.1%}) are wrong; framed faces carry a "
-         "wrong label, and the line below it says what they really show."),
-        ("Which label became which", _figure(figures.transition_matrix(
-            noisy.drawn, faces.classes, "The transition matrix that was drawn, in %")),
-         "Each row is a true class and says which labels its faces were given."),
+        ("What the networks were given", _image(sheet, "training faces and their labels"),
+         f"{int(flipped.sum()):,} of {len(flipped):,} training labels ({noisy.rate:.1%}) are wrong; "
+         "framed faces carry a wrong label, and the line below it says what they really show."),
+        ("Which label became which", _figure(
+            figures.transition_matrix(noisy.drawn, faces.classes)),
+         "Each row is a true class and says which labels its faces were given: blue kept the "
+         "right one, orange got a wrong one."),
         ("First learnt, then memorised?", _figure(figures.training_curves(runs)),
          "Both see the same faces with the same labels in the same order. Of the wrong training "
          f"labels, the trained networks predict as given: {memorised}. Accuracy on new faces "
@@ -123,17 +130,17 @@ def _attention(faces: FaceData, runs: Mapping[str, Run]) -> tuple[str, str]:
     sheet = attention_sheet(
         faces.test.images[rows], maps_of_true_class(faces, runs, rows), captions
     )
-    return _image(sheet), sentence
+    return _image(sheet, "attention maps of test faces and their mirror images"), sentence
 
 
 def _size(run: Run) -> int | None:
     return run.settings["recipe"]["size"]
 
 
-def _image(picture) -> str:
+def _image(picture: Image.Image, alt: str) -> str:
     data = base64.b64encode(png(picture)).decode()
-    return f'<img alt="" src="data:image/png;base64,{data}">'
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
 
 
-def _figure(figure) -> str:
+def _figure(figure: go.Figure) -> str:
     return figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})

@@ -17,6 +17,7 @@ from eacbook.pictures import (
     overlay,
     picture_grid,
     png,
+    side_by_side,
     tensor_pictures,
 )
 from eacbook.train import Run
@@ -25,8 +26,9 @@ CLASSES = ("surprise", "fear", "disgust")
 
 
 def colour_count(picture, colour):
-    wanted = np.array(tuple(bytes.fromhex(colour[1:])))
-    return int((np.asarray(picture.convert("RGB")) == wanted).all(-1).sum())
+    """Opaque pixels of this colour."""
+    wanted = np.array((*bytes.fromhex(colour[1:]), 255))
+    return int((np.asarray(picture) == wanted).all(-1).sum())
 
 
 def test_sheet_frames_the_wrong_labels_and_only_those():
@@ -45,6 +47,42 @@ def test_matrix_picture_colours_what_stays_and_what_goes():
     goes = matrix_picture(torch.eye(3).roll(1, 1), CLASSES)
     assert colour_count(stays, palette.RIGHT) > 3000 > colour_count(stays, palette.WRONG)
     assert colour_count(goes, palette.WRONG) > 3000 > colour_count(goes, palette.RIGHT)
+
+
+def test_matrix_picture_tints_by_share_and_writes_percent():
+    some, more = (matrix_picture(torch.full((3, 3), share), CLASSES) for share in (0.1, 0.4))
+    assert some.size == more.size
+    cell = some.width // 2, some.height - 20  # of the last row, below its number
+    assert 0 < some.getpixel(cell)[3] < more.getpixel(cell)[3] < 255
+
+
+def test_pictures_leave_the_ground_to_the_page_but_not_the_faces():
+    images = torch.full((1, 1, 48, 48), 128, dtype=torch.uint8)
+    label = torch.tensor([0])
+    sheet = face_sheet(images, label, label, CLASSES, columns=1, cell=104)
+    pictures = [
+        sheet,
+        picture_grid({"a": images}),
+        matrix_picture(torch.eye(3), CLASSES),
+        attention_sheet(images, {}, ["fear"]),
+        side_by_side(sheet, sheet),
+    ]
+    for picture in pictures:
+        assert picture.getpixel((0, 0))[3] == 0
+    assert sheet.getpixel((sheet.width // 2, 60)) == (128, 128, 128, 255)
+
+
+def test_labels_of_neighbours_never_touch():
+    images = torch.zeros(2, 1, 48, 48, dtype=torch.uint8)
+    names = ("happiness", "contempt")
+    sheet = face_sheet(
+        images, torch.tensor([1, 1]), torch.tensor([0, 0]), names, columns=2, cell=40
+    )
+    captions = np.asarray(sheet)[60:, :, 3].max(0) > 0
+    starts = np.flatnonzero(np.diff(captions.astype(int)) == 1)
+    gap = captions[sheet.width // 2 - 3 : sheet.width // 2 + 3]
+    assert not gap.any() and len(starts) >= 2
+    assert not captions[:3].any() and not captions[-3:].any(), "nothing is cut"
 
 
 def test_overlay_is_grey_without_attention_and_hot_where_it_is():
@@ -94,6 +132,7 @@ def test_curves_hold_the_figures_of_every_epoch(run):
     assert np.allclose(figure.data[0].y, [0.1, 0.2, 0.3])
     assert np.allclose(figure.data[1].y, [0.2, 0.4, 0.6])
     assert figure.data[0].line.color == palette.METHODS["baseline"]
+    assert figure.layout.xaxis.dtick == 1, "no half epochs"
 
 
 def test_histograms_hold_every_sample_once():
@@ -105,6 +144,27 @@ def test_histograms_hold_every_sample_once():
     assert min(x for x, y in zip(wrong.x, wrong.y, strict=True) if y) > 1.9
 
 
-def test_matrix_figure_is_in_percent():
-    figure = transition_matrix(symmetric_matrix(0.3, 3), CLASSES, "title")
-    assert np.allclose(np.diag(figure.data[0].z), 70)
+@pytest.mark.parametrize(("largest", "last"), [(0.02, "1+"), (3.0, "3+"), (23.5, "24+")])
+def test_last_tick_of_the_losses_says_that_there_is_more(largest, last):
+    losses = torch.full((10,), largest)
+    figure = loss_histograms({"eac": losses, "baseline": losses}, losses.bool())
+    assert figure.layout.xaxis.ticktext[-1] == figure.layout.xaxis2.ticktext[-1] == last
+    assert len(figure.layout.xaxis.ticktext) <= 9
+
+
+def test_figures_are_transparent_and_name_their_axes(run):
+    losses = {"eac": torch.tensor([0.1, 2.0])}
+    for figure in (
+        training_curves({"eac": run}),
+        loss_histograms(losses, torch.tensor([0, 1]) > 0),
+    ):
+        template = figure.layout.template.layout
+        assert template.paper_bgcolor == template.plot_bgcolor == palette.CLEAR
+        assert figure.layout.xaxis.title.text and figure.layout.yaxis.title.text
+
+
+def test_matrix_figure_is_in_percent_and_tells_right_from_wrong():
+    cells, numbers = transition_matrix(symmetric_matrix(0.3, 3), CLASSES).data
+    assert np.allclose(np.diag(cells.customdata), 70)
+    assert ((np.asarray(cells.z) > 0) == np.eye(3, dtype=bool)).all()
+    assert list(numbers.text) == ["70", "15", "15", "15", "70", "15", "15", "15", "70"]

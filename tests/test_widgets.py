@@ -1,19 +1,34 @@
-"""The explorer shows, for each position of its controls, what the pure functions give."""
+"""The explorers show, for each position of their controls, what the pure functions give."""
 
 import base64
+import io
+from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
-from eacbook.faces import synthetic_faces
-from eacbook.widgets.noise import (
-    HUMAN,
-    PAIR,
-    SYMMETRIC,
-    NoiseExplorer,
-    noise_for,
-    noise_picture,
+from eacbook.attention import relative_difference
+from eacbook.errors import InputError
+from eacbook.faces import CLASSES, synthetic_faces
+from eacbook.hooks import SampleLosses
+from eacbook.methods import EAC, Baseline
+from eacbook.networks import build_network
+from eacbook.noise import inject_noise
+from eacbook.recording import Recorded, Recording
+from eacbook.train import train
+from eacbook.widgets import AttentionExplorer, LossExplorer, NoiseExplorer
+from eacbook.widgets.attention import (
+    GIVEN,
+    PREDICTED,
+    TRUE,
+    attention_view,
+    class_shown,
+    looks_at,
+    recorded_look,
 )
+from eacbook.widgets.losses import detection_text, loss_view
+from eacbook.widgets.noise import HUMAN, PAIR, SYMMETRIC, noise_for, noise_picture
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +59,136 @@ def test_saved_notebook_gets_the_current_picture(explorer):
     assert bundle["text/plain"] == "NoiseExplorer"
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] == explorer.box.model_id
+
+
+# ------------------------------------------------------------------- attention and losses
+
+
+@pytest.fixture(scope="module")
+def runs(faces):
+    """Baseline and EAC, two epochs each, recorded; and a run that was not."""
+    noisy = inject_noise(faces.train.labels, 0.3, 7)
+    hooks = [SampleLosses(), Recording(faces=30, probes=9)]
+    recipe = {"epochs": 2, "device": "cpu"}
+    network = build_network("tiny", 7)
+    trained = {
+        method.name: train(method, network, faces, noisy, hooks=hooks, **recipe)
+        for method in (Baseline(), EAC(weight=1.0))
+    }
+    return trained, train(Baseline(), network, faces, noisy, **recipe)
+
+
+@pytest.fixture
+def attention(faces, runs):
+    return AttentionExplorer(faces, runs[0])
+
+
+def expected_view(attention, probe, epoch, shown, strength, names=("baseline", "eac")):
+    """The picture by the pure function alone, from what was recorded."""
+    records = {name: Recorded.of(attention.runs[name]) for name in names}
+    first = records[names[0]]
+    difference = {n: relative_difference(r.maps, r.maps_of_mirror) for n, r in records.items()}
+    return attention_view(
+        attention.faces.train.images[first.rows[probe]],
+        {name: recorded_look(record, probe, epoch) for name, record in records.items()},
+        shown, attention.faces.classes, (int(first.given[probe]), int(first.true[probe])), strength,
+        {name: values[:, probe].numpy() for name, values in difference.items()}, epoch,
+    )  # fmt: skip
+
+
+def test_attention_explorer_shows_what_its_controls_say(attention):
+    assert attention.picture.value == expected_view(attention, 0, 2, GIVEN, 0.65)
+    attention.thumbnails[4].click()
+    assert attention.picture.value == expected_view(attention, 4, 2, GIVEN, 0.65)
+    attention.epoch.value = 1
+    attention.strength.value = 0.3
+    attention.shown.value = "anger"
+    assert attention.picture.value == expected_view(attention, 4, 1, "anger", 0.3)
+    attention.right.value = "baseline"
+    assert attention.picture.value == expected_view(attention, 4, 1, "anger", 0.3, ("baseline",))
+
+
+def test_every_position_of_the_attention_explorer_is_another_picture(attention):
+    seen = set()
+    for place in (0, 8):
+        attention.pick(place)
+        for shown in attention.shown.options[3:]:
+            attention.shown.value = shown
+            for epoch in (1, 2):
+                attention.epoch.value = epoch
+                seen.add(attention.picture.value)
+    assert len(seen) == 2 * 7 * 2
+
+
+def test_thumbnails_of_wrong_labels_are_marked(attention):
+    flipped = Recorded.of(attention.runs["eac"]).flipped[:9].tolist()
+    assert True in flipped and False in flipped
+    for button, wrong in zip(attention.thumbnails, flipped, strict=True):
+        assert ("wrong" in button._dom_classes) == wrong
+        assert ("wrongly" in button.tooltip) == wrong
+
+
+@pytest.mark.parametrize(
+    ("shown", "labels", "number"),
+    [
+        (GIVEN, (2, 5), 2), (TRUE, (2, 5), 5), (PREDICTED, (2, 5), 6), ("fear", (2, 5), 1),
+        (GIVEN, None, 6), (TRUE, None, 6), ("fear", None, 1),
+    ],
+)  # fmt: skip
+def test_which_class_is_shown(shown, labels, number):
+    assert class_shown(shown, 6, CLASSES[:7], labels) == number
+
+
+def test_own_photograph_is_shown_and_a_broken_one_gets_a_sentence(attention, faces):
+    before = attention.picture.value
+    attention.take_photo(b"no picture at all")
+    assert "no picture" in attention.message.value and attention.picture.value == before
+
+    photo = Image.fromarray(faces.test.images[3].permute(1, 2, 0).numpy()).resize((300, 300))
+    content = io.BytesIO()
+    photo.save(content, "png")
+    for value in (
+        ({"content": memoryview(content.getvalue()), "name": "me.png"},),  # ipywidgets 8
+        {"me.png": {"content": content.getvalue()}},  # ipywidgets 7
+    ):
+        attention.pick(0)
+        # Set as the front end sets it, whichever version of ipywidgets is here.
+        attention._take_photo(value)
+        assert attention.message.value and attention.epoch.disabled
+        looks = looks_at(attention.photo, attention.runs)
+        view = attention_view(attention.photo, looks, GIVEN, faces.classes, None, 0.65)
+        assert attention.picture.value == view != before
+    attention.pick(0)
+    assert attention.picture.value == before and not attention.epoch.disabled
+
+
+def test_what_cannot_be_compared_is_refused(faces, runs):
+    trained, plain = runs
+    with pytest.raises(InputError, match="nothing was recorded"):
+        AttentionExplorer(faces, {"plain": plain})
+    with pytest.raises(InputError, match="kept no losses"):
+        LossExplorer({"plain": plain})
+    other = inject_noise(faces.train.labels, 0.3, 7, seed=5)
+    elsewhere = replace(trained["eac"], noisy=other)
+    for explorer in (lambda r: AttentionExplorer(faces, r), LossExplorer):
+        with pytest.raises(InputError, match="different labels"):
+            explorer({"eac": trained["eac"], "other": elsewhere})
+
+
+def test_loss_explorer_shows_what_its_controls_say(runs):
+    explorer = LossExplorer(runs[0])
+    flipped = runs[0]["eac"].noisy.flipped
+    for epoch, threshold in ((2, 2.0), (1, 2.0), (1, 1.3)):
+        explorer.epoch.value, explorer.threshold.value = epoch, threshold
+        losses = {name: run.kept["sample_losses"][epoch - 1] for name, run in runs[0].items()}
+        assert explorer.picture.value == loss_view(losses, flipped, threshold)
+        for values in losses.values():
+            assert detection_text(values > threshold, flipped) in explorer.numbers.value
+
+
+def test_detection_in_words():
+    suspected = torch.tensor([1, 1, 1, 0, 0, 0]).bool()
+    flipped = torch.tensor([1, 1, 0, 1, 1, 0]).bool()
+    text = detection_text(suspected, flipped)
+    assert "3 labels suspected" in text and "67%" in text and "50%" in text
+    assert detection_text(~suspected & suspected, flipped) == "no label is suspected"

@@ -18,7 +18,6 @@ from eacbook.attention import attention_maps, heat, relative_difference
 from eacbook.charts import Axis, Chart
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
-from eacbook.figures import method_colour
 from eacbook.photo import crop_face, read_photo
 from eacbook.pictures import face_picture, overlay, png
 from eacbook.recording import Recorded
@@ -129,7 +128,7 @@ def attention_view(
         chosen = class_shown(shown, predicted, classes, labels)
         share = look.logits.softmax(0)[predicted].item()
         write(x + CELL / 2, 0, name)
-        draw.rectangle((x, line, x + CELL - 1, line + 3), method_colour(name))
+        draw.rectangle((x, line, x + CELL - 1, line + 3), palette.method_colour(name))
         write(x + CELL / 2, line + 6, f"says {classes[predicted]} {share:.0%}")
         write(x + CELL / 2, top + line - line, f"map of {classes[chosen]}")
         write(x + CELL / 2, top + step_y, f"difference {look.difference:.2f}")
@@ -142,7 +141,7 @@ def attention_view(
     if curves:
         chart = difference_chart(tuple(curves), tuple(map(tuple, curves.values())), epoch)
         sheet.alpha_composite(chart, (left + GAP, top + line))
-    return png(sheet)
+    return png(sheet, compress_level=1)
 
 
 def class_shown(
@@ -169,11 +168,11 @@ def difference_chart(
         Axis("difference / variance", 0, top, ticks, "{:.2g}"),
     )
     for name, values in zip(names, curves, strict=True):
-        chart.line(epochs, np.asarray(values), method_colour(name))
+        chart.line(epochs, np.asarray(values), palette.method_colour(name))
     chart.mark(epoch)
     for name, values in zip(names, curves, strict=True):
-        chart.point(epoch, values[epoch - 1], method_colour(name))
-    chart.legend({name: method_colour(name) for name in names})
+        chart.point(epoch, values[epoch - 1], palette.method_colour(name))
+    chart.legend({name: palette.method_colour(name) for name in names})
     return chart.picture
 
 
@@ -218,7 +217,7 @@ class AttentionExplorer(Explorer):
         for place, button in enumerate(self.thumbnails):
             button.on_click(lambda _button, place=place: self.pick(place))
         self.upload = ipywidgets.FileUpload(accept="image/*", description="your own face")
-        self.upload.observe(lambda change: self._take_photo(), "value")
+        self.upload.observe(lambda change: self._take_photo(change["new"]), "value")
         self.message = ipywidgets.HTML()
         names = list(self.runs)
         self.left = ipywidgets.Dropdown(options=names, description="compare", style=WHOLE)
@@ -294,9 +293,9 @@ class AttentionExplorer(Explorer):
             epoch,
         )
 
-    def _take_photo(self) -> None:
-        value = self.upload.value  # ipywidgets 7: by name; 8: a sequence
-        files = list(value.values() if isinstance(value, dict) else value)
+    def _take_photo(self, uploaded) -> None:
+        """Take the control's value: in ipywidgets 7 by name, in 8 a sequence."""
+        files = list(uploaded.values() if isinstance(uploaded, dict) else uploaded)
         if files:
             self.take_photo(bytes(files[-1]["content"]))
 

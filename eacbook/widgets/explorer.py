@@ -26,7 +26,7 @@ class Explorer:
 
     def __init__(self, name: str, *above: ipywidgets.Widget):
         self.picture = ipywidgets.Image(
-            format="png", layout={"width": "100%", "max_width": "1000px"}
+            format="png", layout={"width": "100%", "max_width": "1110px"}
         )
         self.box = ipywidgets.VBox([*above, self.picture])
         self.box.add_class(name)

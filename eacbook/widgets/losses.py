@@ -17,7 +17,7 @@ from eacbook.pictures import png, side_by_side
 from eacbook.train import Run
 from eacbook.widgets.explorer import WHOLE, Explorer
 
-LARGEST = 6.0
+LARGEST = 5.0
 """Nats at the right end of the histograms; the last bar holds all that lies beyond."""
 
 BARS = 40
@@ -44,15 +44,16 @@ def loss_view(losses: Mapping[str, Tensor], flipped: Tensor, threshold: float) -
     for name in losses:
         chart = Chart(
             *SIZE,
-            Axis("loss with the given label (nats)", 0, LARGEST, range(7)),
-            Axis("share of these labels", 0, 0.5, np.arange(6) / 10, "{:.0%}"),
+            Axis("loss with the given label (nats)", 0, LARGEST, range(6)),
+            Axis("share of these labels", 0, 0.4, np.arange(5) / 10, "{:.0%}"),
             name,
         )
-        chart.bars(edges, shares[name, False], palette.RIGHT, 0.7)
-        chart.bars(edges, shares[name, True], palette.WRONG, 0.7)
+        chart.steps(edges, shares[name, False], palette.RIGHT)
+        chart.steps(edges, shares[name, True], palette.WRONG)
         chart.mark(threshold, "suspected beyond")
+        chart.legend({"right": palette.RIGHT, "wrong": palette.WRONG})
         charts.append(chart.picture)
-    return png(side_by_side(*charts))
+    return png(side_by_side(*charts), compress_level=1)
 
 
 class LossExplorer(Explorer):

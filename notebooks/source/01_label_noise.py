@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 1 · Label noise
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/01_label_noise.ipynb)
+# [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/01_label_noise.ipynb)
 #
 # **You will learn** what a wrong label is, how noise is described by a transition matrix, how
 # researchers make labels wrong on purpose, and how wrong people are by themselves.
@@ -195,7 +195,7 @@ check_right_share(share, pair, neutral)
 # was another of the seven. The matrix below was measured on its training faces with this book's own
 # script (`data_scripts/ferplus.py`).
 #
-# **Predict.** Which row will be the palest on the diagonal? Will your pair from the beginning be among the
+# **Predict.** Which row will be the faintest on the diagonal? Will your pair from the beginning be among the
 # five most frequent confusions? How many answers in a hundred are wrong?
 
 # %%

@@ -42,9 +42,13 @@ def build(source: Path) -> dict[Path, nbformat.NotebookNode]:
         raise SystemExit(f"{source.name} has no exercise")
     return {
         NOTEBOOKS / name: _notebook(SOLUTION.sub(_gap, text)),
-        # Both share the stored runs, which lie beside the exercises.
-        SOLUTIONS / name: _notebook(SOLUTION.sub(r"\3", text).replace('"runs"', '"../runs"')),
+        SOLUTIONS / name: _notebook(_one_up(SOLUTION.sub(r"\3", text))),
     }
+
+
+def _one_up(text: str) -> str:
+    """The solutions share the stored runs and the badge, which lie beside the exercises."""
+    return text.replace('"runs"', '"../runs"').replace("(colab-badge.svg)", "(../colab-badge.svg)")
 
 
 def _gap(solution: re.Match) -> str:
@@ -69,7 +73,10 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
             for output in cell.outputs:
-                _add_picture(output.get("data", {}))
+                data = output.get("data", {})
+                _add_picture(data)
+                if "image/png" in data:  # a widget without its kernel would hide its picture
+                    data.pop(WIDGET, None)
     notebook.metadata.pop("widgets", None)
 
 

@@ -1,0 +1,182 @@
+"""From the file of a reader's photograph to a face that the networks take.
+
+A file from outside may be anything, so its size is judged by its header before a pixel is decoded.
+Faces are found by the boosted cascade of Viola and Jones (CVPR 2001) that OpenCV's wheels of
+version 4 bring along; OpenCV is optional, and without it the middle of the photograph is taken.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from eacbook.errors import InputError
+
+# What telephones, cameras and web pages give; no format whose reader runs or fetches anything.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+LARGEST_BYTES, LARGEST_PIXELS, SMALLEST_SIDE = 20_000_000, 50_000_000, 32
+
+CASCADE = "haarcascade_frontalface_default.xml"
+DETECTION_SIDE = 640  # pixels of the longer side: larger finds no more portraits and takes longer
+SMALLEST_FACE = 1 / 10  # of the shorter side: what is smaller is seldom a face and never the one
+
+# Side of the crop by the side of the detector's box. Around the faces of FERPlus, pasted into larger
+# pictures, the box is 0.95 of their picture, around our drawn ones 0.90: this lies between.
+FRAME = 1.08
+
+NO_DETECTOR = "there is no face detector (pip install 'opencv-python-headless<5' brings one)"
+
+
+def read_photo(content: bytes | memoryview) -> Image.Image:
+    """Read a photograph: upright, RGB; transparent parts become white, of an animation the start.
+
+    Args:
+        content: the bytes of a JPEG, PNG, WebP, BMP or GIF file.
+
+    Returns:
+        A picture of at least 32 pixels a side and at most 50 megapixels.
+
+    Raises:
+        InputError: the file is no such picture, is damaged, too large or too small.
+    """
+    if len(content) > LARGEST_BYTES:
+        raise InputError(
+            f"this file has {len(content) / 1e6:.1f} MB, at most {LARGEST_BYTES / 1e6:.0f} MB are "
+            "read: save the picture smaller, for example as a JPEG"
+        )
+    with warnings.catch_warnings():
+        # A damaged file is read or refused; what Pillow remarks on the way helps no reader.
+        warnings.simplefilter("ignore")
+        image = _open(content)
+        _check_size(*image.size)
+        try:
+            image.load()
+            # The camera's notes may be damaged where its pixels are not: then it stays as it lies.
+            with suppress(Exception):
+                image = ImageOps.exif_transpose(image)
+            return _flatten(image)
+        except Exception as error:
+            raise InputError(
+                "this picture is damaged or was cut off: save it or send it once more"
+            ) from error
+
+
+def crop_face(photo: Image.Image, size: int, channels: int) -> tuple[Tensor, str]:
+    """Cut out the largest face as the faces of the data sets are framed: forehead to chin.
+
+    Args:
+        photo: an RGB picture, as :func:`read_photo` gives it.
+        size: pixels of a side of the result.
+        channels: 1 for grey, 3 for colour: what the network was trained on.
+
+    Returns:
+        The face, uint8 ``[channels,size,size]``, and how it was found, in words. Where there is no
+        detector or no face it is the largest square in the middle, and the words say why.
+
+    Raises:
+        InputError: ``size`` or ``channels`` is impossible.
+    """
+    if size < 1 or channels not in (1, 3):
+        raise InputError(
+            f"a face has at least 1 pixel and 1 or 3 channels, got size {size}, {channels} channels"
+        )
+    boxes = _find_faces(photo)
+    if boxes:
+        x, y, side = max(boxes, key=lambda box: box[2])
+        frame = _frame(photo, x + side / 2, y + side / 2, side * FRAME)
+        several = f" ({len(boxes)} were there; the largest taken)" if len(boxes) > 1 else ""
+        how = f"face found{several}"
+    else:
+        frame = _frame(photo, photo.width / 2, photo.height / 2, min(photo.size))
+        how = f"centre crop: {NO_DETECTOR if boxes is None else 'no face found'}"
+    frame = frame.convert("L" if channels == 1 else "RGB")
+    frame = frame.resize((size, size), Image.Resampling.LANCZOS)
+    face = torch.from_numpy(np.array(frame)).view(size, size, channels)
+    return face.permute(2, 0, 1).contiguous(), how
+
+
+def _open(content: bytes | memoryview) -> Image.Image:
+    """The picture with its header read and its pixels not."""
+    file = io.BytesIO(content)
+    try:
+        return Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise InputError(_too_large("far more than")) from error
+    except Exception as error:  # the readers let a dozen kinds of errors through for damaged files
+        raise InputError(
+            "this file is no picture that can be read here: a JPEG, PNG, WebP, BMP or GIF is "
+            "needed (an iPhone's HEIC has to be exported as JPEG first)"
+        ) from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > LARGEST_PIXELS:
+        raise InputError(_too_large(f"{width} x {height} pixels, more than"))
+    if min(width, height) < SMALLEST_SIDE:
+        raise InputError(
+            f"this picture has {width} x {height} pixels, too few to see a face: "
+            f"{SMALLEST_SIDE} x {SMALLEST_SIDE} are needed"
+        )
+
+
+def _too_large(how_much: str) -> str:
+    limit = LARGEST_PIXELS // 1_000_000
+    return f"this picture has {how_much} the {limit} megapixels that are read: save it smaller"
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Any mode as RGB, on white."""
+    if image.mode.startswith("I"):
+        # 16-bit grey, of which Pillow's own conversion would keep only the 255 darkest levels.
+        levels = np.asarray(image).astype(np.int64).clip(0, 65535) // 257
+        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    picture = image.convert("RGBA")
+    paper = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(paper, picture).convert("RGB")
+
+
+def _find_faces(photo: Image.Image) -> list[tuple[float, float, float]] | None:
+    """Left, top and side of each face in pixels of the photograph; None without a detector."""
+    cascade = _detector()
+    if cascade is None:
+        return None
+    shrink = max(1.0, max(photo.size) / DETECTION_SIDE)
+    width, height = (max(1, round(side / shrink)) for side in photo.size)
+    small = photo.convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    smallest = round(min(width, height) * SMALLEST_FACE)
+    found = cascade.detectMultiScale(
+        np.array(small), scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest)
+    )
+    return [(x * shrink, y * shrink, side * shrink) for x, y, side, _ in np.asarray(found).tolist()]
+
+
+def _detector():
+    """OpenCV's face cascade, or None where OpenCV is missing or brings none."""
+    try:
+        import cv2
+
+        path = Path(cv2.data.haarcascades) / CASCADE
+        cascade = cv2.CascadeClassifier(str(path)) if path.is_file() else None
+    except (ImportError, AttributeError):  # not installed; version 5 and some builds lack the rest
+        return None
+    return None if cascade is None or cascade.empty() else cascade
+
+
+def _frame(photo: Image.Image, x: float, y: float, side: float) -> Image.Image:
+    """The square around (x, y); what lies outside the photograph repeats its edge."""
+    side = round(side)
+    left, top = round(x - side / 2), round(y - side / 2)
+    right, bottom = left + side, top + side
+    inside = (max(left, 0), max(top, 0), min(right, photo.width), min(bottom, photo.height))
+    missing = ((inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0))
+    pixels = np.asarray(photo.convert("RGB").crop(inside))
+    return Image.fromarray(np.pad(pixels, missing, mode="edge"))

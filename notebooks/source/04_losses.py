@@ -1,0 +1,228 @@
+# %% [markdown]
+# # 4 · Losses
+#
+# [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/04_losses.ipynb)
+#
+# **You will learn** why wrong labels have a large loss early and a small one late, how to find them by it,
+# what precision and recall say about that, and what *small-loss selection* costs who guesses the noise rate wrongly.
+#
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying; the
+# computer trains for about 1 minute on 2 CPU cores if the runs of notebook 2 are there, and 3 if not
+# (a quarter of that on a GPU).
+
+# %%
+import sys
+
+if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
+    # %pip install -q "eacbook @ git+https://github.com/eacbook/eacbook"
+
+# %% tags=["nbval-ignore-output"]
+import os
+
+import torch
+
+import eacbook as eb
+from eacbook.book import book_faces, book_run
+from eacbook.methods.eac import WEIGHTS
+
+RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
+faces = book_faces()
+runs = {
+    "baseline": book_run(eb.Baseline(), faces, folder=RUNS),
+    "eac": book_run(eb.EAC(weight=WEIGHTS["tiny"]), faces, folder=RUNS),
+}
+
+# %% [markdown]
+# ## The loss of every label, in every epoch
+#
+# A training computes the loss of every face anyway, once an epoch, so it costs nothing to write it down:
+# that is what the hook `SampleLosses` did in these runs.
+
+# %%
+losses = {name: run.kept["sample_losses"] for name, run in runs.items()}
+flipped = runs["baseline"].noisy.flipped
+print("losses:", tuple(losses["baseline"].shape), "epochs, faces;", int(flipped.sum()), "labels are wrong")
+
+# %% [markdown]
+# A network that knows nothing gives each of the seven classes the probability 1/7. **Predict**: what is the
+# loss then, in nats? And: where will the heaps of right and of wrong labels lie after 10 epochs, and after 30, for
+# either method? Sketch four pairs of heaps before you let the film play.
+
+# %%
+import math
+
+print(f"the loss of knowing nothing: {math.log(7):.2f} nats")
+
+# %% tags=["nbval-ignore-output"]
+from eacbook.figures import loss_film
+
+loss_film(losses, flipped)
+
+# %% [markdown]
+# Press *play*, or take the slider (it needs no kernel). Both methods begin alike: one heap around 1.95 nats. What
+# faces have in common is learnt first, and the two heaps part: the network *expects* another label for the
+# wrong ones. Then the roads part. The baseline's wrong labels drift to the left, one after the other, until they
+# lie under the right ones. Under EAC they stay behind.
+
+# %%
+late = {name: kept[-5:].mean(0) for name, kept in losses.items()}
+medians = {name: (float(v[~flipped].median()), float(v[flipped].median())) for name, v in late.items()}
+assert medians["baseline"][1] < 1.0 < medians["eac"][1]
+print("At the end the median wrong label costs the baseline less than 1 nat, and EAC more.")
+
+# %% [markdown]
+# ## A threshold
+#
+# Suspect every label whose loss lies beyond a threshold. Two numbers say how good that is. **Precision**: which
+# share of the suspected labels is really wrong (how much good data do you throw away)? **Recall**: which
+# share of the wrong labels is suspected (how many get through)?
+#
+# ### Exercise 1: precision and recall
+#
+# `suspected` and `flipped` are bool `[N]`. Return both numbers.
+
+# %%
+from eacbook.exercises import check_precision_and_recall
+
+
+def my_precision_and_recall(suspected, flipped):
+    # <solution>
+    found = (suspected & flipped).sum()
+    return found / suspected.sum(), found / flipped.sum()
+    # </solution>
+
+
+check_precision_and_recall(my_precision_and_recall)
+
+# %% [markdown]
+# Now slide (arrow keys work). **Predict** first, then try:
+#
+# 1. In epoch 8: which threshold finds half of the wrong labels? What is its precision?
+# 2. Keep that threshold and go to epoch 30. What happens to either method's recall?
+# 3. For which epoch, threshold and method would *you* send the suspects to somebody who looks at them again?
+
+# %% tags=["nbval-ignore-output"]
+from eacbook.widgets import LossExplorer
+
+explorer = LossExplorer(runs)
+explorer
+
+# %%
+before = explorer.picture.value
+explorer.epoch.value = 10
+explorer.threshold.value = 1.5
+assert explorer.picture.value != before
+print("labels suspected" in explorer.numbers.value)
+
+# %% [markdown]
+# A threshold must be chosen, though. One number that does without: draw a wrong and a right label at random;
+# how often does the wrong one have the larger loss? (The *area under the ROC curve*: 50 % is chance.)
+# **Predict** its course over the epochs for both methods. When is the baseline at its best?
+
+# %% tags=["nbval-ignore-output"]
+from sklearn.metrics import roc_auc_score
+
+from eacbook.figures import epoch_curves
+
+
+def detection(run):
+    wrong = run.noisy.flipped
+    return torch.tensor([roc_auc_score(wrong, kept) for kept in run.kept["sample_losses"]])
+
+
+areas = {name: detection(run)[None] for name, run in runs.items()}
+epoch_curves({"one seed": areas}, "wrong label has the larger loss", level=("chance", 0.5))
+
+# %%
+best = {name: int(values[0].argmax()) + 1 for name, values in areas.items()}
+assert areas["eac"][0, -1] > areas["baseline"][0, -1] + 0.1
+assert best["baseline"] < 25, "the baseline knows best in the middle"
+print("EAC's losses still tell wrong labels at the end; the baseline's told them best in the middle.")
+
+# %% [markdown]
+# ## Small-loss selection
+#
+# If wrong labels have large losses, train on those with *small* ones: that is small-loss selection (MentorNet,
+# Jiang et al., ICML 2018; Co-teaching, Han et al., NeurIPS 2018, where two networks select for each other). Here
+# in its simplest form: train for a while, keep the part of the labels with the smallest losses, train a new network on
+# those alone. It must be told *how many* labels are wrong. Nobody knows that of real data.
+#
+# ### Exercise 2: what is kept
+#
+# Write the selection: losses `[N]` and the assumed share of wrong labels in, the rows that are kept out.
+
+# %%
+from eacbook.exercises import check_kept_by_loss
+
+
+def my_kept_by_loss(losses, assumed_rate):
+    # <solution>
+    return losses.argsort()[: round(len(losses) * (1 - assumed_rate))]
+    # </solution>
+
+
+check_kept_by_loss(my_kept_by_loss)
+
+# %% [markdown]
+# We select by the baseline's losses in epoch 10, in which it has learnt and not yet memorised; 30 % are
+# wrong in truth. **Predict** for an assumed rate of 10, 30 and 50 %: which share of the kept labels is still
+# wrong? And which of the three networks will recognise the test faces best?
+
+# %% tags=["nbval-ignore-output"]
+import pandas as pd
+
+from eacbook.runs import find_or_train
+
+SELECTED_IN = 10  # the epoch
+noisy = runs["baseline"].noisy
+
+
+def select_and_train(assumed_rate, epoch=SELECTED_IN):
+    """Train a new baseline on the labels with the smallest losses, and say what was kept."""
+    loss = losses["baseline"][epoch - 1]
+    kept = loss.argsort()[: round(len(loss) * (1 - assumed_rate))].sort().values
+    run = find_or_train(
+        eb.Baseline(), eb.build_network("tiny", num_classes=7), faces.only(kept), noisy.take(kept),
+        folder=RUNS, hooks=[eb.Progress(f"assuming {assumed_rate:.0%}")],
+    )
+    return {
+        "labels kept": f"{len(kept):,}",
+        "of them wrong": f"{noisy.flipped[kept].double().mean():.1%}",
+        "test accuracy": f"{run.summary['test_accuracy']:.1%}",
+    }
+
+
+rows = {f"assumed rate {rate:.0%}": select_and_train(rate) for rate in (0.1, 0.3, 0.5)}
+for name, run in runs.items():
+    accuracy = f"{run.summary['test_accuracy']:.1%}"
+    rows[f"{name}, all labels"] = {"labels kept": "1,500", "of them wrong": f"{noisy.rate:.1%}", "test accuracy": accuracy}
+pd.DataFrame(rows).T
+
+# %%
+wrong_share = [
+    noisy.flipped[losses["baseline"][SELECTED_IN - 1].argsort()[: round(1500 * (1 - rate))]].double().mean()
+    for rate in (0.1, 0.3, 0.5)
+]
+assert wrong_share[0] > wrong_share[1] > wrong_share[2]
+assert wrong_share[1] < 0.25, "cleaner than the 30 % it began with"
+print("The more is thrown away, the cleaner the rest.")
+
+# %% [markdown]
+# Guess too low, and wrong labels stay and are memorised as before. Guess too high, and good faces are thrown
+# away, and not any ones: the *hard* ones, since a rare or faint expression also has a large loss. The network
+# then learns from what it already knew. EAC was told no rate and threw nothing away; it paid with time and with a
+# weight that somebody had to choose. One seed, one epoch of selection: try `select_and_train(0.3, epoch=30)`
+# and predict, before you do, what the selection of a network that has memorised is worth.
+#
+# Co-teaching selects anew in every batch and lets two networks choose for each other, so that one does not confirm its own
+# mistakes; it, too, must be told the rate.
+#
+# ## Take away
+#
+# * Early on, a **large loss** means "this label fits nothing else I know"; once a network memorises, it means
+#   nothing any more.
+# * **Precision and recall** of "this label is wrong" depend on the epoch as much as on the threshold.
+# * **Small-loss selection** works if it knows the noise rate and selects in time; EAC needs to know neither.
+#
+# **Back**: [3 · Attention](03_attention.ipynb). **Next**: [5 · Features](05_features.ipynb): where wrong labels
+# lie among their neighbours.
