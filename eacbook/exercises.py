@@ -236,3 +236,25 @@ def check_majority_of_neighbours(answer: Callable[[Tensor, Tensor], Tensor]) -> 
     if torch.equal(result.long(), neighbours.mode(1).values):
         return "that is the most frequent *row*; look up the labels of the rows first."
     return f"expected {right.tolist()}, got {result.tolist()}."
+
+
+@_verdict
+def check_suspects(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (rows of the neighbours [n,k], given labels [n]) -> who is suspected [n]?"""
+    given = torch.tensor([0, 0, 0, 1, 1, 2])
+    neighbours = torch.tensor([[1, 2, 3], [0, 2, 4], [3, 4, 0], [4, 5, 4], [3, 5, 5], [3, 4, 1]])
+    result = answer(neighbours, given)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result)
+    if result.shape != (6,) or result.dtype != torch.bool:
+        return (
+            f"expected True or False for each of the 6 faces, got {result.dtype} of the shape "
+            f"{list(result.shape)}."
+        )
+    right = torch.tensor([False, False, True, False, True, True])
+    if torch.equal(result, right):
+        return None
+    if torch.equal(result, ~right):
+        return "those are the labels that agree with their neighbours; suspect the others."
+    return f"expected {right.tolist()}, got {result.tolist()}."

@@ -15,6 +15,7 @@ from eacbook.exercises import (
     check_precision_and_recall,
     check_region_share,
     check_right_share,
+    check_suspects,
     check_symmetric_matrix,
 )
 from eacbook.noise import inject_noise, symmetric_matrix
@@ -75,6 +76,10 @@ def uniform(rate, k):
         (check_majority_of_neighbours, lambda n, y: None, NOT_YET),
         (check_majority_of_neighbours, lambda n, y: n.mode(1).values, "most frequent *row*"),
         (check_majority_of_neighbours, lambda n, y: y[n], "one label for each"),
+        (check_suspects, lambda n, y: y[n].mode(1).values != y, "Right!"),
+        (check_suspects, lambda n, y: None, NOT_YET),
+        (check_suspects, lambda n, y: y[n].mode(1).values == y, "agree with"),
+        (check_suspects, lambda n, y: y[n].mode(1).values, "True or False"),
     ],
 )
 def test_check_of_a_function(check, answer, says, capsys):

@@ -203,7 +203,7 @@ def right_and_wrong(quantity):
 
 
 differences = right_and_wrong(lambda record: relative_difference(record.maps, record.maps_of_mirror))
-epoch_curves(differences, "difference of the maps / variance")
+epoch_curves(differences, "difference of the maps / variance", percent=False)
 
 # %%
 end = {name: {label: float(v[:, -1].mean()) for label, v in lines.items()} for name, lines in differences.items()}

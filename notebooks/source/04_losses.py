@@ -111,8 +111,8 @@ explorer
 before = explorer.picture.value
 explorer.epoch.value = 10
 explorer.threshold.value = 1.5
-assert explorer.picture.value != before
-print("labels suspected" in explorer.numbers.value)
+assert explorer.picture.value != before and "labels suspected" in explorer.numbers.value
+print("The explorer follows its controls.")
 
 # %% [markdown]
 # A threshold must be chosen, though. One number that does without: draw a wrong and a right label at random;
@@ -210,8 +210,13 @@ print("The more is thrown away, the cleaner the rest.")
 # %% [markdown]
 # Guess too low, and wrong labels stay and are memorised as before. Guess too high, and good faces are thrown
 # away, and not any ones: the *hard* ones, since a rare or faint expression also has a large loss. The network
-# then learns from what it already knew. EAC was told no rate and threw nothing away; it paid with time and with a
-# weight that somebody had to choose. One seed, one epoch of selection: try `select_and_train(0.3, epoch=30)`
+# then learns from what it already knew.
+#
+# And EAC? With the rate known and the epoch well chosen, the selection did *better* than EAC in the run that is saved here: 77 %
+# against 71 % of the test faces. It was told two things that nobody tells about real data, the number of wrong labels and (we had
+# seen notebook 2's curves of the truth) an epoch in which little is memorised; and its second network starts
+# afresh on labels of which seven in eight are right. EAC was told neither and threw nothing away; it paid with time and with
+# a weight that somebody had to choose. One seed, one epoch of selection: try `select_and_train(0.3, epoch=30)`
 # and predict, before you do, what the selection of a network that has memorised is worth.
 #
 # Co-teaching selects anew in every batch and lets two networks choose for each other, so that one does not confirm its own
@@ -222,7 +227,8 @@ print("The more is thrown away, the cleaner the rest.")
 # * Early on, a **large loss** means "this label fits nothing else I know"; once a network memorises, it means
 #   nothing any more.
 # * **Precision and recall** of "this label is wrong" depend on the epoch as much as on the threshold.
-# * **Small-loss selection** works if it knows the noise rate and selects in time; EAC needs to know neither.
+# * **Small-loss selection** works well if it knows the noise rate and selects in time, here better than EAC, which needs to
+#   know neither.
 #
 # **Back**: [3 · Attention](03_attention.ipynb). **Next**: [5 · Features](05_features.ipynb): where wrong labels
 # lie among their neighbours.

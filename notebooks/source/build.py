@@ -73,10 +73,7 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
             for output in cell.outputs:
-                data = output.get("data", {})
-                _add_picture(data)
-                if "image/png" in data:  # a widget without its kernel would hide its picture
-                    data.pop(WIDGET, None)
+                _add_picture(output.get("data", {}))
     notebook.metadata.pop("widgets", None)
 
 

@@ -1,0 +1,247 @@
+# %% [markdown]
+# # 5 · Features
+#
+# [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/05_features.ipynb)
+#
+# **You will learn** what a network thinks is alike, where wrong labels lie among their neighbours, how a
+# label can be suspected without knowing the truth, and what a map of 64 dimensions can and cannot show.
+#
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying; the
+# computer works for half a minute if the runs of notebook 2 are there, and for 4 minutes on 2 CPU cores if not
+# (1 minute on a GPU).
+
+# %%
+import sys
+
+if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
+    # %pip install -q "eacbook @ git+https://github.com/eacbook/eacbook"
+
+# %% [markdown]
+# ## Sixty-four numbers a face
+#
+# Before the classifier, our network describes a face by 64 numbers, its **features**. The classifier can only
+# draw straight borders between them; whatever it finds out about a face must be there. While the runs of
+# notebook 2 were trained, the features of 400 training faces were recorded after every epoch.
+
+# %% tags=["nbval-ignore-output"]
+import os
+
+import torch
+
+import eacbook as eb
+from eacbook.book import book_faces, book_run
+from eacbook.methods.eac import WEIGHTS
+from eacbook.recording import Recorded
+
+RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
+METHODS = {"baseline": eb.Baseline(), "eac": eb.EAC(weight=WEIGHTS["tiny"])}
+SEEDS = (0, 1, 2)
+faces = book_faces()
+recorded = {
+    name: [Recorded.of(book_run(method, faces, seed, folder=RUNS)) for seed in SEEDS]
+    for name, method in METHODS.items()
+}
+watched = {name: records[0] for name, records in recorded.items()}
+
+# %%
+features = watched["baseline"].features
+print("epochs, faces, features:", tuple(features.shape))
+print("faces with a wrong label:", int(watched["baseline"].flipped.sum()))
+
+# %% [markdown]
+# ## Who are the neighbours?
+#
+# Two faces are alike, for the network, if their features point in the same direction: the cosine of the angle
+# between them. The ten faces with the largest cosine are a face's **neighbours**.
+#
+# **Predict.** Take a face with a *wrong* label, say a surprised one that was called angry. At the end of the
+# training, are most of its neighbours surprised or angry *in truth*? For the baseline, which predicts "anger"
+# for it, and for EAC, which does not?
+
+# %%
+from IPython.display import Image, display
+
+from eacbook.pictures import face_sheet, png
+
+
+def neighbours_of(features, count=10):
+    """Rows of the nearest neighbours [n, count] of features [n, C], by cosine; nobody is its own."""
+    unit = torch.nn.functional.normalize(features, dim=1)
+    cosine = (unit @ unit.T).fill_diagonal_(-2)
+    return cosine.topk(count).indices
+
+
+face = int(watched["baseline"].flipped.nonzero()[2])
+for name, record in watched.items():
+    rows = torch.cat([torch.tensor([face]), neighbours_of(record.features[-1])[face, :8]])
+    train = record.rows[rows]
+    print(f"{name}: a face with a wrong label, and its eight nearest neighbours")
+    sheet = face_sheet(faces.train.images[train], record.given[rows], record.true[rows], faces.classes, columns=9, cell=76)
+    display(Image(png(sheet)))
+
+# %% [markdown]
+# ### Exercise 1: the class of a neighbourhood
+#
+# `neighbours` `[n, 10]` holds the rows of each face's neighbours, `labels` `[n]` a label for each face. Return the
+# most frequent label among the neighbours of each face, `[n]`.
+
+# %%
+from eacbook.exercises import check_majority_of_neighbours
+
+
+def my_majority_of_neighbours(neighbours, labels):
+    # <solution>
+    return labels[neighbours].mode(1).values
+    # </solution>
+
+
+check_majority_of_neighbours(my_majority_of_neighbours)
+
+# %% [markdown]
+# Now for all faces with a wrong label, after every epoch: for which share is the neighbourhood (its most frequent *true*
+# class) that of the face's own true class? **Predict** two curves. Will the baseline's fall while it memorises?
+
+# %% tags=["nbval-ignore-output"]
+from eacbook.features import neighbour_shares
+from eacbook.figures import epoch_curves
+
+shares = {name: [neighbour_shares(record) for record in records] for name, records in recorded.items()}
+
+
+def over_seeds(quantity):
+    """[seeds, epochs] of a quantity for each method."""
+    return {name: torch.stack([share[quantity] for share in of_seeds]) for name, of_seeds in shares.items()}
+
+
+panels = {"among their true class": over_seeds("among_true"), "among the given one": over_seeds("among_given")}
+epoch_curves(panels, "share of the wrong labels")
+
+# %%
+true, given = over_seeds("among_true"), over_seeds("among_given")
+assert (true["eac"][:, -1] > true["baseline"][:, -1]).all()
+assert (given["baseline"][:, -1] > given["eac"][:, -1]).all()
+print("At the end, EAC keeps more of the wrongly labelled faces among their true class, with every seed.")
+
+# %% [markdown]
+# The baseline *moves* a face to where its label wants it: that is what memorising does to the features. Under EAC
+# most wrongly labelled faces stay among their own kind, whatever they are called.
+#
+# ## Do wrong labels lie at the borders?
+#
+# How *pure* is a neighbourhood: which share of the ten neighbours is of its most frequent class? 100 % inside a
+# cluster, less at its border. **Predict**: is it lower around wrong labels, for both methods?
+
+# %% tags=["nbval-ignore-output"]
+purity = {
+    name: {
+        "right labels": torch.stack([share["purity_right"] for share in of_seeds]),
+        "wrong labels": torch.stack([share["purity_wrong"] for share in of_seeds]),
+    }
+    for name, of_seeds in shares.items()
+}
+epoch_curves(purity, "purity of the neighbourhood")
+
+# %%
+border = {name: (lines["right labels"] - lines["wrong labels"])[:, -1] for name, lines in purity.items()}
+assert (border["baseline"] > 0).all() and (border["eac"] > 0).all()
+print("Neighbourhoods of wrong labels are less pure, for both methods and every seed.")
+
+# %% [markdown]
+# Yes, a little in the beginning, and clearly at the end: wrong labels lie nearer to the borders. But look at the size of it
+# before you call it a detector: most neighbourhoods are mixed for rightly labelled faces too, if their expression is
+# faint.
+#
+# ## The map
+#
+# Sixty-four dimensions cannot be drawn. **UMAP** (McInnes, Healy and Melville, 2018) places the faces on a
+# plane so that those which are neighbours among the 64 numbers are neighbours on the plane *as far as possible*.
+# Distances between clusters, their sizes and the empty space mean little. We map ten of the epochs; each map
+# begins at one of all epochs together, so that points travel rather than jump.
+#
+# Slide the epochs or press *play*; point at a face to see it (with the keyboard: go to a map and use the arrow keys). Crosses are
+# wrong labels. It needs no kernel.
+#
+# **Predict, then look:**
+#
+# 1. Coloured by *true* label: which classes separate first? Which never do?
+# 2. Coloured by *right or wrong*: in which epoch do the baseline's crosses begin to wander into foreign clusters?
+# 3. Coloured by *given* label, at the end: in which panel does it look *tidier*? Is tidier better?
+
+# %% tags=["nbval-ignore-output"]
+from eacbook.features import find_or_map, spread_epochs
+from eacbook.widgets import FeatureExplorer
+
+epochs = spread_epochs(watched["baseline"].epochs)
+positions = {name: find_or_map(record.features[epochs], RUNS) for name, record in watched.items()}
+FeatureExplorer(watched, positions, epochs, faces)
+
+# %%
+for name, where in positions.items():
+    assert where.shape == (10, 400, 2) and where.isfinite().all()
+print("maps:", tuple(positions["eac"].shape), "epochs, faces, coordinates")
+
+# %% [markdown]
+# The third question is the trap: by *given* label the baseline's map is the tidier one, because it has memorised. A map
+# shows what a network has made of its labels, and a network that believes mistakes makes tidy clusters of
+# mistakes.
+#
+# ## Suspecting without knowing the truth
+#
+# So far we used the true labels. With real data nobody has them. But the neighbours' *given* labels are known:
+# suspect a label that differs from the most frequent *given* label of its neighbours. (Wrong labels of the neighbours
+# mostly cancel out: no wrong class is as frequent as the right one. With *pair* noise?)
+#
+# ### Exercise 2: suspects
+#
+# Use your function of exercise 1: which faces are suspected? `given` `[n]` holds the given labels; return bool `[n]`.
+
+# %%
+from eacbook.exercises import check_suspects
+
+
+def my_suspects(neighbours, given):
+    # <solution>
+    return labels_of_neighbours(neighbours, given) != given
+    # </solution>
+
+
+def labels_of_neighbours(neighbours, labels):
+    """The most frequent label among the neighbours: exercise 1."""
+    return labels[neighbours].mode(1).values
+
+
+check_suspects(my_suspects)
+
+# %% [markdown]
+# **Predict**: precision and recall of these suspects, for the features of either method in epoch 10 and in epoch 30. Which
+# of the four would you use to clean a data set?
+
+# %% tags=["nbval-ignore-output"]
+import pandas as pd
+
+from eacbook.evaluate import precision_and_recall
+
+table = {}
+for epoch in (10, 30):
+    for name, records in recorded.items():
+        found = []
+        for record in records:
+            nearest = neighbours_of(record.features[epoch - 1])
+            suspected = labels_of_neighbours(nearest, record.given) != record.given
+            found.append(precision_and_recall(suspected, record.flipped))
+        precision, recall = torch.tensor(found).mean(0).tolist()
+        table[f"epoch {epoch}, {name}"] = {"precision": f"{precision:.0%}", "recall": f"{recall:.0%}"}
+pd.DataFrame(table).T
+
+# %% [markdown]
+# Neighbours among 400 faces only, mean of three seeds. Compare with the losses of [notebook 4](04_losses.ipynb): both ask what
+# the *other* faces say about a label; both fail once the network has moved the face to where its label wants it.
+#
+# ## Take away
+#
+# * **Features** show what a network takes for alike. Memorising moves a wrongly labelled face among the faces of its wrong
+#   class; EAC leaves it more often where it belongs.
+# * Wrong labels lie nearer to the **borders**, but so do faint expressions.
+# * A **map** is for looking; say it with a number that is measured in feature space.
+#
+# **Back**: [4 · Losses](04_losses.ipynb). **On**: the project's README takes the same tools to real faces.
