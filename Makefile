@@ -2,11 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+COLAB := .venv-colab/bin
+COLAB_READY := .venv-colab/.ready
+NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 notebooks
 
-.PHONY: demo lab test notebooks table clean help
+.PHONY: demo lab test test-colab notebooks table clean help
 
 help:           ## show these lines
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
 demo: $(READY)  ## train baseline and EAC on drawn faces with 30 % wrong labels: table and report
 	$(BIN)/eacbook demo $(ARGS)
@@ -14,10 +17,17 @@ demo: $(READY)  ## train baseline and EAC on drawn faces with 30 % wrong labels:
 lab: $(READY)   ## open JupyterLab on the first notebook
 	$(BIN)/eacbook lab
 
-test: $(READY)  ## unit tests, then the notebooks, from nothing stored
+test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by themselves and in JupyterLab
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests
-	EACBOOK_RUNS=$$(mktemp -d) $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 notebooks
+	$(BIN)/python -m pytest tests --ignore=tests/browser
+	export EACBOOK_RUNS=$$(mktemp -d) && $(BIN)/python $(NBVAL) && $(BIN)/python -m pytest tests/browser
+
+# A build folder from before would still install modules that are gone.
+test-colab: $(COLAB_READY)  ## the notebooks on the packages of Colab, none of which may move (EACBOOK_RUNS=folder of runs)
+	rm -rf build
+	$(COLAB)/python -m pip install --quiet --disable-pip-version-check .
+	$(COLAB)/python tests/colab/check_stack.py
+	export EACBOOK_RUNS=$(or $(abspath $(EACBOOK_RUNS)),$$(mktemp -d)) && $(COLAB)/python $(NBVAL)
 
 notebooks: $(READY)  ## make and run the notebooks from their sources
 	$(BIN)/python notebooks/source/build.py
@@ -25,8 +35,8 @@ notebooks: $(READY)  ## make and run the notebooks from their sources
 table: $(READY) ## the README's table: three noise rates, three seeds
 	$(BIN)/python benchmarks/demo_table.py
 
-clean:          ## remove the environment
-	rm -rf .venv
+clean:          ## remove the environments
+	rm -rf .venv .venv-colab
 
 # uv comes from the plain package index, into the environment itself.
 $(READY): pyproject.toml
@@ -38,4 +48,10 @@ $(READY): pyproject.toml
 		"apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[lab,test]'
+	@touch $@
+
+# eacbook itself comes later, as on Colab: with pip, beside what is there.
+$(COLAB_READY): $(READY) tests/colab/stack.txt tests/colab/beside.txt
+	$(PYTHON) -m venv --clear .venv-colab
+	$(BIN)/uv pip install --quiet --python $(COLAB)/python -r tests/colab/stack.txt -r tests/colab/beside.txt
 	@touch $@

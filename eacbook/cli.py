@@ -14,6 +14,13 @@ from eacbook.errors import InputError, NonFiniteLossError
 
 FIRST_NOTEBOOK = Path("notebooks/01_label_noise.ipynb")
 
+# A server closes the connection to the kernel if a photograph is larger than this, and says nothing;
+# JupyterLab's own limit is 10 MB. With more room the explorer can say itself that a file is too large.
+LARGEST_MESSAGE = {"websocket_max_message_size": 64 << 20}
+JUPYTERLAB = [
+    sys.executable, "-m", "jupyterlab", f"--ServerApp.tornado_settings={LARGEST_MESSAGE}"
+]  # fmt: skip
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for what the user can mend)."""
@@ -166,7 +173,7 @@ def _lab(options: argparse.Namespace) -> None:
         raise InputError("JupyterLab is not installed; install it with: pip install 'eacbook[lab]'")
     # Ctrl-C is how one leaves JupyterLab.
     with contextlib.suppress(KeyboardInterrupt):
-        subprocess.run([sys.executable, "-m", "jupyterlab", str(FIRST_NOTEBOOK)], check=False)
+        subprocess.run([*JUPYTERLAB, str(FIRST_NOTEBOOK)], check=False)
 
 
 def _add(commands, name: str, command, text: str, example: str) -> argparse.ArgumentParser:

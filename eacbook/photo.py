@@ -21,7 +21,7 @@ from eacbook.errors import InputError
 
 # What telephones, cameras and web pages give; no format whose reader runs or fetches anything.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-LARGEST_BYTES, LARGEST_PIXELS, SMALLEST_SIDE = 20_000_000, 50_000_000, 32
+LARGEST_BYTES, LARGEST_PIXELS, SMALLEST_SIDE = 10_000_000, 50_000_000, 32
 
 # Of the three frontal ones: on our drawn faces "default" finds 0.7 and this 0.9, on those of FERPlus
 # 0.7 both, and this takes less of the background for a face.

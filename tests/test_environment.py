@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement  # comes with pytest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -13,6 +14,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+BADGE = ROOT / "notebooks" / "colab-badge.svg"  # our own: the book asks nothing of the internet
 SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py"))
 
 
@@ -22,6 +24,16 @@ def test_conda_environment_names_the_packages_of_pyproject():
     extras = PROJECT["optional-dependencies"]
     assert sorted(listed) == sorted(PROJECT["dependencies"] + extras["lab"] + extras["test"])
     assert f"python{PROJECT['requires-python']}" in text
+
+
+def test_packages_of_colab_are_within_our_bounds():
+    """Or installing eacbook would move them; make test-colab proves it in an environment of its own."""
+    stack = (ROOT / "tests" / "colab" / "stack.txt").read_text()
+    bounds = {bound.name: bound.specifier for bound in map(Requirement, PROJECT["dependencies"])}
+    pinned = re.findall(r"^([\w-]+)==(.+)$", stack, re.MULTILINE)
+    ours = [(name, version) for name, version in pinned if name in bounds]
+    assert len(ours) >= 3
+    assert all(bounds[name].contains(version) for name, version in ours)
 
 
 def test_version_stands_alike_everywhere():
@@ -36,6 +48,7 @@ def test_notebook_badge_and_set_up_carry_the_repository(source):
     repository = address.removeprefix("https://github.com/")
     text = source.read_text()
     notebook = f"notebooks/{source.stem}.ipynb"
-    assert f"https://colab.research.google.com/github/{repository}/blob/main/{notebook}" in text
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/{notebook}"
+    assert f"[![Open in Colab]({BADGE.name})]({colab})" in text and BADGE.is_file()
     assert f"git+{address}" in text
     assert set(re.findall(r"github\.com/([\w-]+/[\w-]+)", text)) == {repository}

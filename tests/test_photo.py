@@ -104,7 +104,7 @@ def test_half_a_file_is_refused(form):
         (png_header(8_000, 7_000), "50 megapixels"),
         (png_header(31, 5_000), "too few"),
         (png_header(5_000, 5_000), "damaged"),
-        (bytes(20_000_001), "20.0 MB"),
+        (bytes(10_000_001), "10.0 MB"),
         (b"", "no picture"),
         (encoded(Image.fromarray(NOISE), "TIFF"), "JPEG, PNG, WebP"),
     ],

@@ -1,7 +1,8 @@
-"""Explorers: ipywidgets around pure functions. What a slider needs is made before it is shown."""
+"""Explorers: pictures that follow controls. What a slider needs is made before it is shown."""
 
+from eacbook.feature_explorer import FeatureExplorer
 from eacbook.widgets.attention import AttentionExplorer
 from eacbook.widgets.losses import LossExplorer
 from eacbook.widgets.noise import NoiseExplorer
 
-__all__ = ["AttentionExplorer", "LossExplorer", "NoiseExplorer"]
+__all__ = ["AttentionExplorer", "FeatureExplorer", "LossExplorer", "NoiseExplorer"]

@@ -18,13 +18,14 @@ from eacbook.attention import attention_maps, heat, relative_difference
 from eacbook.charts import Axis, Chart
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
-from eacbook.photo import crop_face, read_photo
+from eacbook.photo import LARGEST_BYTES, crop_face, read_photo
 from eacbook.pictures import face_picture, overlay, png
 from eacbook.recording import Recorded
 from eacbook.train import Run
 from eacbook.widgets.explorer import WHOLE, Explorer
 
 GIVEN, TRUE, PREDICTED = "the given label", "the true class", "the predicted class"
+HINT = f"a picture file of at most {LARGEST_BYTES // 10**6} MB; nothing leaves this machine"
 CELL, GAP, TEXT = 156, 10, 17
 CHART = 460, 300
 
@@ -218,7 +219,7 @@ class AttentionExplorer(Explorer):
             button.on_click(lambda _button, place=place: self.pick(place))
         self.upload = ipywidgets.FileUpload(accept="image/*", description="your own face")
         self.upload.observe(lambda change: self._take_photo(change["new"]), "value")
-        self.message = ipywidgets.HTML()
+        self.message = ipywidgets.HTML(HINT)
         names = list(self.runs)
         self.left = ipywidgets.Dropdown(options=names, description="compare", style=WHOLE)
         self.right = ipywidgets.Dropdown(
@@ -246,7 +247,7 @@ class AttentionExplorer(Explorer):
     def pick(self, probe: int) -> None:
         """Show the probe face of that number, as a click on its thumbnail does."""
         self.probe, self.photo = probe, None
-        self.message.value = ""
+        self.message.value = HINT
         self.show()
 
     def take_photo(self, content: bytes) -> None:
@@ -269,7 +270,7 @@ class AttentionExplorer(Explorer):
         for place, button in enumerate(self.thumbnails):
             chosen = place == self.probe and not own
             (button.add_class if chosen else button.remove_class)("chosen")
-        common = {"shown": self.shown.value, "strength": self.strength.value}
+        common = {"shown": self.shown.value, "strength": round(self.strength.value, 2)}
         if own:
             looks = {name: self._photo_looks[name] for name in names}
             view = attention_view(self.photo, looks, classes=self.faces.classes, **common)

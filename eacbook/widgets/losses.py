@@ -96,7 +96,7 @@ class LossExplorer(Explorer):
         self.follow(self.epoch, self.threshold)
 
     def show(self) -> None:
-        threshold = self.threshold.value
+        threshold = round(self.threshold.value, 1)  # the page counts in steps that are not exact
         losses = {name: kept[self.epoch.value - 1] for name, kept in self.losses.items()}
         self.picture.value = loss_view(losses, self.flipped, threshold)
         self.numbers.value = "<br>".join(

@@ -1,0 +1,53 @@
+"""What recording costs: the same trainings with and without it, turn by turn.
+
+    python benchmarks/recording.py
+
+Trains the book's baseline and EAC for a few epochs with and without ``SampleLosses`` and ``Recording``,
+and divides the seconds of the whole training, evaluation included. Prints the median ratio and its
+range, and writes ``benchmarks/results/recording.json``.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pandas as pd
+from demo_table import keep
+
+from eacbook.book import RATE, book_faces
+from eacbook.hooks import SampleLosses
+from eacbook.methods import EAC, Baseline
+from eacbook.methods.eac import WEIGHTS
+from eacbook.networks import build_network
+from eacbook.noise import inject_noise
+from eacbook.recording import Recording
+from eacbook.train import train
+
+EPOCHS, PAIRS = 2, 9
+
+
+def seconds(method, network, faces, noisy, hooks) -> float:
+    begin = time.perf_counter()
+    train(method, network, faces, noisy, hooks=hooks, epochs=EPOCHS)
+    return time.perf_counter() - begin
+
+
+def main() -> None:
+    faces = book_faces()
+    noisy = inject_noise(faces.train.labels, RATE, faces.num_classes)
+    network = build_network("tiny", faces.num_classes)
+    rows = []
+    for method in (Baseline(), EAC(weight=WEIGHTS["tiny"])):
+        seconds(method, network, faces, noisy, [])  # warm up
+        for _ in range(PAIRS):
+            plain = seconds(method, network, faces, noisy, [])
+            recorded = seconds(method, network, faces, noisy, [SampleLosses(), Recording()])
+            rows.append({"method": method.name, "plain": plain, "recorded": recorded})
+    table = pd.DataFrame(rows)
+    table["ratio"] = table["recorded"] / table["plain"]
+    keep("recording", table.to_dict("records"))
+    print(table.groupby("method")["ratio"].describe()[["count", "min", "50%", "max"]].round(3))
+
+
+if __name__ == "__main__":
+    main()
