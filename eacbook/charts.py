@@ -38,19 +38,39 @@ class Axis:
         return (value - self.low) / (self.high - self.low) * length
 
 
+@dataclass(frozen=True)
 class Chart:
-    """Axes on a transparent ground, to be drawn into.
+    """Axes on a transparent ground, to be drawn into; see :meth:`drawn`."""
 
-    Args:
-        width, height: pixels of the picture.
-        x, y: the axes.
-        title: above them.
-    """
+    x: Axis
+    y: Axis
+    picture: Image.Image
 
-    def __init__(self, width: int, height: int, x: Axis, y: Axis, title: str = ""):
-        self.x, self.y = x, y
-        self.width, self.height = width - LEFT - RIGHT, height - TOP - BOTTOM
-        self.picture = Image.new("RGBA", (width, height), (0, 0, 0, 0))
+    @classmethod
+    def drawn(cls, width: int, height: int, x: Axis, y: Axis, title: str = "") -> Chart:
+        """Empty axes.
+
+        Args:
+            width, height: pixels of the picture.
+            x, y: the axes.
+            title: above them.
+        """
+        chart = cls(x, y, Image.new("RGBA", (width, height), rgba(palette.INK, 0)))
+        chart._draw_axes(title)
+        return chart
+
+    @property
+    def width(self) -> int:
+        """Pixels of the x axis."""
+        return self.picture.width - LEFT - RIGHT
+
+    @property
+    def height(self) -> int:
+        """Pixels of the y axis."""
+        return self.picture.height - TOP - BOTTOM
+
+    def _draw_axes(self, title: str) -> None:
+        x, y = self.x, self.y
         draw = ImageDraw.Draw(self.picture)
         font = ImageFont.load_default(TEXT)
         draw.text((LEFT, 4), title, palette.INK, font)
@@ -64,7 +84,7 @@ class Chart:
             column, _ = self.at(tick, y.low)
             draw.line((column, foot, column, foot + 4), palette.INK)
             draw.text((column, foot + 6), x.form.format(tick), palette.INK, font, "ma")
-        draw.text((LEFT + self.width / 2, height - 4), x.title, palette.INK, font, "md")
+        draw.text((LEFT + self.width / 2, self.picture.height - 4), x.title, palette.INK, font, "md")
         self._upright(y.title, font)
 
     def at(self, x, y):

@@ -126,16 +126,15 @@ def tint(share: float | np.ndarray) -> float | np.ndarray:
     return share**0.6
 
 
-def overlay(image: Tensor, heat_map: Tensor, size: int, strength: float = 0.65) -> Image.Image:
+def overlay(face: Image.Image, heat_map: Tensor, strength: float = 0.65) -> Image.Image:
     """A face in grey under its attention in colour.
 
     Args:
-        image: uint8 ``[C,H,W]``.
-        heat_map: float ``[size,size]`` in 0-1, as from :func:`eacbook.attention.heat`.
-        size: pixels of the picture.
+        face: as from :func:`face_picture`.
+        heat_map: float, of the same size, in 0-1, as from :func:`eacbook.attention.heat`.
         strength: how much the colour hides at most, 0 to 1.
     """
-    grey = np.asarray(face_picture(image, size).convert("L"), np.float32)[..., None]
+    grey = np.asarray(face.convert("L"), np.float32)[..., None]
     level = (255 * heat_map).round().to(torch.uint8).cpu().numpy()
     colours, opacities = _heat_scale()
     opacity = strength * opacities[level]
@@ -176,10 +175,9 @@ def attention_sheet(
             y = head + row * (cell + line + MARGIN)
             views = (image, image.flip(-1))
             for column, view in enumerate(views):
-                if group == 0:
-                    picture = face_picture(view, cell)
-                else:
-                    picture = overlay(view, heat(maps[name][column][row], cell), cell)
+                picture = face_picture(view, cell)
+                if group > 0:
+                    picture = overlay(picture, heat(maps[name][column][row], cell))
                 sheet.paste(picture, (x + column * (cell + MARGIN), y))
             if group == 0:
                 _text(draw, x + pair / 2, y + cell + 1, captions[row])

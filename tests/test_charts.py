@@ -11,7 +11,7 @@ RED, BLUE = "#FF0000", "#0000FF"
 @pytest.fixture
 def chart():
     x, y = Axis("epoch", 0, 10, [0, 5, 10]), Axis("share", 0, 1, [0, 1], "{:.0%}")
-    return Chart(LEFT + 200 + RIGHT, TOP + 100 + BOTTOM, x, y, "title")
+    return Chart.drawn(LEFT + 200 + RIGHT, TOP + 100 + BOTTOM, x, y, "title")
 
 
 def pixels_of(chart, colour):

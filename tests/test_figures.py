@@ -89,7 +89,7 @@ def test_overlay_is_grey_without_attention_and_hot_where_it_is():
     image = torch.full((3, 48, 48), 200, dtype=torch.uint8)
     heat_map = torch.zeros(96, 96)
     heat_map[:, 48:] = 1
-    shown = np.asarray(overlay(image, heat_map, 96), int)
+    shown = np.asarray(overlay(face_picture(image, 96), heat_map), int)
     left, right = shown[:, :48], shown[:, 48:]
     assert np.ptp(left, axis=-1).max() <= 4, "grey: red, green and blue are alike"
     assert right.mean() > 2 * left.mean()

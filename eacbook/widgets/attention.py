@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import ipywidgets
 import numpy as np
@@ -26,8 +27,8 @@ from eacbook.widgets.explorer import WHOLE, Explorer
 
 GIVEN, TRUE, PREDICTED = "the given label", "the true class", "the predicted class"
 HINT = f"a picture file of at most {LARGEST_BYTES // 10**6} MB; nothing leaves this machine"
-CELL, GAP, TEXT = 156, 10, 17
-CHART = 460, 300
+CELL, GAP, TEXT = 140, 10, 17
+CHART = 440, 280
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,14 @@ def attention_view(
         draw.text((x, y), text, colour, font, "ma")
 
     rows = ("face", "mirror image", "its attention, flipped back onto the face")
-    mirrored = image.flip(-1)
+    face = face_picture(image, CELL)
+    mirrored = face.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for row, name in enumerate(rows):
         y = top + row * step_y
         wide = row == 2
         write((left - GAP) / 2 if wide else CELL / 2, y, name)
         if not wide:
-            sheet.paste(face_picture(mirrored if row else image, CELL), (0, y + line))
+            sheet.paste(mirrored if row else face, (0, y + line))
     y = top + 2 * step_y + line
     if labels is not None:
         given, true = labels
@@ -134,9 +136,9 @@ def attention_view(
         write(x + CELL / 2, top + line - line, f"map of {classes[chosen]}")
         write(x + CELL / 2, top + step_y, f"difference {look.difference:.2f}")
         of_face, of_mirror = heat(torch.stack([look.maps, look.maps_of_mirror])[:, chosen], CELL)
-        views = ((image, of_face), (mirrored, of_mirror), (image, of_mirror.flip(-1)))
-        for row, (face, values) in enumerate(views):
-            picture = overlay(face, values, CELL, strength)
+        views = ((face, of_face), (mirrored, of_mirror), (face, of_mirror.flip(-1)))
+        for row, (view, values) in enumerate(views):
+            picture = overlay(view, values, strength)
             sheet.paste(picture, (x, top + row * step_y + line))
 
     if curves:
@@ -157,24 +159,38 @@ def class_shown(
 
 
 def difference_chart(
-    names: Sequence[str], curves: Sequence[Sequence[float]], epoch: int
+    names: tuple[str, ...], curves: tuple[tuple[float, ...], ...], epoch: int
 ) -> Image.Image:
-    """The difference between the maps of a face and of its mirror image, a line a network."""
+    """The difference between the maps of a face and of its mirror image, a line a network.
+
+    Args:
+        names: of the networks.
+        curves: for each its differences after every epoch.
+        epoch: where the mark stands, from 1.
+    """
+    lines = _difference_lines(names, curves)
+    chart = replace(lines, picture=lines.picture.copy())
+    chart.mark(epoch)
+    for name, values in zip(names, curves, strict=True):
+        chart.point(epoch, values[epoch - 1], palette.method_colour(name))
+    return chart.picture
+
+
+@lru_cache(maxsize=8)
+def _difference_lines(names: tuple[str, ...], curves: tuple[tuple[float, ...], ...]) -> Chart:
+    """All but the mark, which alone moves with the slider."""
     epochs = np.arange(1, len(curves[0]) + 1)
     top = max(0.5, np.ceil(2 * max(map(max, curves))) / 2)
     ticks = np.linspace(0, top, 5 if top < 3 else 4)
-    chart = Chart(
+    chart = Chart.drawn(
         *CHART,
         Axis("epoch", 0, epochs[-1], [0, *range(10, epochs[-1] + 1, 10)]),
         Axis("difference / variance", 0, top, ticks, "{:.2g}"),
     )
     for name, values in zip(names, curves, strict=True):
         chart.line(epochs, np.asarray(values), palette.method_colour(name))
-    chart.mark(epoch)
-    for name, values in zip(names, curves, strict=True):
-        chart.point(epoch, values[epoch - 1], palette.method_colour(name))
     chart.legend({name: palette.method_colour(name) for name in names})
-    return chart.picture
+    return chart
 
 
 class AttentionExplorer(Explorer):

@@ -42,7 +42,7 @@ def loss_view(losses: Mapping[str, Tensor], flipped: Tensor, threshold: float) -
     }  # fmt: skip
     charts = []
     for name in losses:
-        chart = Chart(
+        chart = Chart.drawn(
             *SIZE,
             Axis("loss with the given label (nats)", 0, LARGEST, range(6)),
             Axis("share of these labels", 0, 0.4, np.arange(5) / 10, "{:.0%}"),

@@ -130,7 +130,8 @@ from eacbook.attention import heat
 from eacbook.pictures import face_picture, overlay, png, side_by_side
 
 both = heat(torch.stack([maps[0, label], of_gradients]), 160)
-pictures = [face_picture(image, 160), *(overlay(image, values, 160) for values in both)]
+face = face_picture(image, 160)
+pictures = [face, *(overlay(face, values) for values in both)]
 print("a face; its class activation map for the given label; its Grad-CAM")
 display(Image(png(side_by_side(*pictures))))
 
