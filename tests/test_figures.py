@@ -12,6 +12,7 @@ from eacbook.figures import loss_histograms, training_curves, transition_matrix
 from eacbook.noise import symmetric_matrix
 from eacbook.pictures import (
     attention_sheet,
+    face_picture,
     face_sheet,
     matrix_picture,
     overlay,

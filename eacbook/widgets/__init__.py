@@ -1,7 +1,7 @@
 """Explorers: pictures that follow controls. What a slider needs is made before it is shown."""
 
-from eacbook.feature_explorer import FeatureExplorer
 from eacbook.widgets.attention import AttentionExplorer
+from eacbook.widgets.features import FeatureExplorer
 from eacbook.widgets.losses import LossExplorer
 from eacbook.widgets.noise import NoiseExplorer
 

@@ -51,9 +51,15 @@ ANSWER_SECONDS = 15  # a widget, to a key
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLOTLY = "application/vnd.plotly.v1+json"
+PAGE = "text/html"
 PICTURE = "image/png"
 # Where the richest form of an output is drawn; JupyterLab shows the first of them that there is.
-DRAWN = {WIDGET: ".jupyter-widgets", PLOTLY: ".js-plotly-plot .main-svg", PICTURE: "img"}
+DRAWN = {
+    WIDGET: ".jupyter-widgets",
+    PLOTLY: ".js-plotly-plot .main-svg",
+    PAGE: ".eacbook-features",
+    PICTURE: "img",
+}
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 CURRENT = "window.jupyterapp?.shell.currentWidget"
 

@@ -16,8 +16,8 @@ from laboratory import VIEWPORT, open_and_run_all, open_notebook, press
 from playwright.sync_api import expect
 from test_feature_explorer import small_recording
 
-from eacbook.feature_explorer import FeatureExplorer
 from eacbook.pictures import face_picture
+from eacbook.widgets.features import FeatureExplorer
 
 FACES = 60
 INK = "#ff00ff"  # of the page: no colour of the palette
@@ -296,8 +296,22 @@ def test_it_is_drawn_anew_when_it_comes_back(bare, root, explorer):
     assert_drawn(root, explorer.data, 1, "label")
 
 
+def test_a_frontend_may_run_the_script_from_elsewhere(bare, root, explorer):
+    """As jQuery does in the classic notebook: from the head, when the rest is in place."""
+    bare.evaluate(
+        """html => {
+            document.body.innerHTML = html;
+            const run = document.querySelector(".eacbook-features script:not([type])").textContent;
+            document.head.append(Object.assign(document.createElement("script"), {text: run}));
+        }""",
+        explorer.html(),
+    )
+    settled(root)
+    assert_drawn(root, explorer.data, 5, "label")
+
+
 CELL = f"""
-from eacbook.feature_explorer import FeatureExplorer
+from eacbook.widgets.features import FeatureExplorer
 {inspect.getsource(small_recording)}
 FeatureExplorer(*small_recording())
 """

@@ -1,0 +1,186 @@
+"""The features of the watched faces: their neighbours, and their map in two dimensions (UMAP).
+
+What lies near what is measured in feature space, by the cosine of the angle between features; the
+map is for the eye alone. McInnes, Healy and Melville, "UMAP", arXiv 1802.03426.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional
+
+from eacbook.errors import InputError
+from eacbook.files import write_tensors
+from eacbook.recording import Recorded
+
+NEIGHBOURS = 10
+"""A neighbourhood: a sixth of a class of the book's 400 watched faces."""
+
+MAP_NEIGHBOURS, MIN_DIST = 15, 0.3
+"""UMAP's: its own 15, and points further apart than its own 0.1, so that they can be told apart."""
+STEPS, RATE = (300, 100), (1.0, 0.1)
+"""UMAP's steps and learning rate: of the map of all epochs, and of each epoch's from there."""
+
+
+def neighbourhoods(
+    features: Tensor, true: Tensor, neighbours: int = NEIGHBOURS
+) -> tuple[Tensor, Tensor]:
+    """The class among which each face lies, and how pure its neighbourhood is.
+
+    The *true* classes of its nearest neighbours are counted, without itself; the most frequent one
+    is the neighbourhood's. In a tie, the class of the nearest neighbour among those that tie.
+
+    Args:
+        features: float ``[E,n,C]``, E epochs of n faces.
+        true: int64 ``[n]``, the true classes.
+        neighbours: how many count, the nearest ones by cosine.
+
+    Returns:
+        classes: int64 ``[E,n]``.
+        purity: float ``[E,n]``, the share of the neighbours that are of that class: 1 inside a
+            cluster, less at its border.
+
+    Raises:
+        InputError: there are not more faces than neighbours.
+    """
+    if not 1 <= neighbours < len(true):
+        raise InputError(f"neighbours must be 1 to {len(true) - 1}, got {neighbours}")
+    similarity = _cosines(features)
+    similarity.diagonal(dim1=-2, dim2=-1).fill_(-2)  # less than any cosine: not its own neighbour
+    nearest = similarity.topk(neighbours).indices
+    votes = functional.one_hot(true[nearest])  # [E,n,neighbours,K], the nearest neighbour first
+    counts = votes.sum(-2)
+    place_of_nearest = votes.argmax(-2)
+    classes = (counts * neighbours - place_of_nearest).argmax(-1)
+    purity = counts.gather(-1, classes[..., None]).squeeze(-1) / neighbours
+    return classes, purity
+
+
+def neighbour_shares(recorded: Recorded, neighbours: int = NEIGHBOURS) -> dict[str, Tensor]:
+    """Where the wrongly labelled faces lie in feature space, after each of the E epochs.
+
+    Returns:
+        Four float tensors ``[E]``. ``among_true``, ``among_given``: the share of the faces with a
+        wrong label whose neighbourhood is of their true class, and of the class they were given.
+        ``purity_wrong``, ``purity_right``: the mean purity of the neighbourhoods of wrongly and of
+        rightly labelled faces; wrong labels lie at the borders where theirs is lower.
+    """
+    classes, purity = neighbourhoods(recorded.features, recorded.true, neighbours)
+    wrong = recorded.flipped
+    return {
+        "among_true": (classes == recorded.true)[:, wrong].float().mean(1),
+        "among_given": (classes == recorded.given)[:, wrong].float().mean(1),
+        "purity_wrong": purity[:, wrong].mean(1),
+        "purity_right": purity[:, ~wrong].mean(1),
+    }
+
+
+def spread_epochs(epochs: int, count: int = 10) -> list[int]:
+    """Rows of ``count`` epochs, evenly spread from the first (0) to the last (``epochs - 1``)."""
+    return torch.linspace(0, epochs - 1, min(count, epochs)).round().int().tolist()
+
+
+def map_epochs(features: Tensor, seed: int = 0) -> Tensor:
+    """Maps of the same faces after several epochs, on which points travel rather than jump.
+
+    One UMAP of all epochs together (the mean of their cosines) gives every class its place. The map
+    of each epoch starts there, and a small learning rate lets a point go no further than that
+    epoch's features ask for. The choice is measured in ``benchmarks/choose_map.py``.
+
+    Args:
+        features: float ``[E,n,C]``.
+        seed: of UMAP, which then uses one thread; the same numbers in every process.
+
+    Returns:
+        float32 ``[E,n,2]``; each epoch's map is centred, and its points are 1 away from the centre
+        (root mean square).
+
+    Raises:
+        InputError: too few faces.
+    """
+    if features.shape[1] <= MAP_NEIGHBOURS:
+        raise InputError(f"a map needs more than {MAP_NEIGHBOURS} faces, got {features.shape[1]}")
+    cosines = _cosines(features)
+    common = _umap(cosines.mean(0), "spectral", STEPS[0], RATE[0], seed)
+    maps = [_umap(epoch, common.numpy(), STEPS[1], RATE[1], seed) for epoch in cosines]
+    return torch.stack([_turned_to(common, own) for own in maps])
+
+
+def find_or_map(features: Tensor, folder: str | Path) -> Tensor:
+    """The stored maps of these features, or new ones, made by :func:`map_epochs` and stored.
+
+    UMAP takes long to import and to start; who finds the maps does without it.
+
+    Args:
+        features: float ``[E,n,C]``.
+        folder: where runs are kept; the maps go into its subfolder ``maps``.
+
+    Raises:
+        InputError: the stored file is broken.
+    """
+    settings = {
+        "umap": version("umap-learn"),
+        "shape": list(features.shape),
+        "how": [MAP_NEIGHBOURS, MIN_DIST, STEPS, RATE],
+    }
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    digest.update(features.float().contiguous().numpy().tobytes())
+    place = Path(folder) / "maps" / f"{digest.hexdigest()[:12]}.safetensors"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(place, {"positions": map_epochs(features)})
+    try:
+        positions = load_file(place)["positions"]
+        if positions.shape != (*features.shape[:2], 2):
+            raise ValueError(f"positions have the shape {list(positions.shape)}")
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"the stored map {place} is broken ({error}); remove it") from error
+    return positions
+
+
+def _cosines(features: Tensor) -> Tensor:
+    """float ``[E,n,n]``, of the angles between the features of each two faces."""
+    unit = functional.normalize(features.float(), dim=-1)
+    return unit @ unit.transpose(-1, -2)
+
+
+def _umap(cosines: Tensor, start, steps: int, rate: float, seed: int) -> Tensor:
+    """UMAP of n faces from the cosines ``[n,n]`` between them, centred and of unit size, ``[n,2]``.
+
+    The neighbours are found here: UMAP's own search takes longer to compile than all the rest.
+    """
+    distances = (1 - cosines).clamp(min=0).fill_diagonal_(-1)  # itself first, as UMAP expects
+    nearest = distances.topk(MAP_NEIGHBOURS, largest=False)
+    neighbours = nearest.indices.int().numpy(), nearest.values.clamp(min=0).numpy()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="precomputed_knn")  # no new faces will be asked
+        import umap
+
+        mapper = umap.UMAP(
+            n_neighbors=MAP_NEIGHBOURS,
+            min_dist=MIN_DIST,
+            init=start,
+            n_epochs=steps,
+            learning_rate=rate,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=neighbours,
+        )
+        positions = torch.from_numpy(mapper.fit_transform(distances.numpy()))
+    positions = positions - positions.mean(0)
+    return positions / positions.square().sum(1).mean().sqrt()
+
+
+def _turned_to(common: Tensor, own: Tensor) -> Tensor:
+    """A map turned (and mirrored, if need be) as near as possible to the common one."""
+    left, _, right = torch.linalg.svd(own.T @ common)
+    return own @ left @ right
