@@ -51,7 +51,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 # eacbook itself comes later, as on Colab: with pip, beside what is there.
-$(COLAB_READY): $(READY) tests/colab/stack.txt tests/colab/beside.txt
+$(COLAB_READY): tests/colab/stack.txt tests/colab/beside.txt | $(READY)
 	$(PYTHON) -m venv --clear .venv-colab
 	$(BIN)/uv pip install --quiet --python $(COLAB)/python -r tests/colab/stack.txt -r tests/colab/beside.txt
 	@touch $@

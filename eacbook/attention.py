@@ -55,16 +55,23 @@ def region_share(attention: Tensor, masks: Tensor) -> Tensor:
 
     Args:
         attention: ``[...,h,w]``; negative values count as none.
-        masks: bool ``[...,H,W]``, H and W multiples of h and w; of the same leading dimensions, or
-            dimensions that broadcast.
+        masks: bool ``[...,H,W]``, of the same leading dimensions, or dimensions that broadcast.
 
     Returns:
         ``[...]`` in 0-1; not a number where no attention is positive.
     """
-    h, w = attention.shape[-2:]
-    parts = masks.float().unflatten(-2, (h, -1)).unflatten(-1, (w, -1)).mean((-3, -1))
+    rows, columns = (
+        _pixels_of_places(places, pixels)
+        for places, pixels in zip(attention.shape[-2:], masks.shape[-2:], strict=True)
+    )
+    parts = rows @ masks.float() @ columns.T
     positive = attention.clamp(min=0)
     return (positive * parts).sum((-2, -1)) / positive.sum((-2, -1))
+
+
+def _pixels_of_places(places: int, pixels: int) -> Tensor:
+    """``[places,pixels]``: which share of each place every pixel makes up."""
+    return torch.eye(pixels).repeat_interleave(places, 0).view(places, pixels, pixels).mean(1)
 
 
 @torch.no_grad()

@@ -55,7 +55,7 @@ class Chart:
             x, y: the axes.
             title: above them.
         """
-        chart = cls(x, y, Image.new("RGBA", (width, height), rgba(palette.INK, 0)))
+        chart = cls(x, y, Image.new("RGBA", (width, height), palette.rgba(palette.INK, 0)))
         chart._draw_axes(title)
         return chart
 
@@ -76,7 +76,7 @@ class Chart:
         draw.text((LEFT, 4), title, palette.INK, font)
         for tick in y.ticks:
             _, row = self.at(x.low, tick)
-            draw.line((LEFT, row, LEFT + self.width, row), rgba(palette.INK, 70))
+            draw.line((LEFT, row, LEFT + self.width, row), palette.rgba(palette.INK, 0.27))
             draw.text((LEFT - 8, row), y.form.format(tick), palette.INK, font, "rm")
         foot = TOP + self.height
         draw.line((LEFT, foot, LEFT + self.width, foot), palette.INK)
@@ -84,7 +84,9 @@ class Chart:
             column, _ = self.at(tick, y.low)
             draw.line((column, foot, column, foot + 4), palette.INK)
             draw.text((column, foot + 6), x.form.format(tick), palette.INK, font, "ma")
-        draw.text((LEFT + self.width / 2, self.picture.height - 4), x.title, palette.INK, font, "md")
+        draw.text(
+            (LEFT + self.width / 2, self.picture.height - 4), x.title, palette.INK, font, "md"
+        )
         self._upright(y.title, font)
 
     def at(self, x, y):
@@ -94,7 +96,9 @@ class Chart:
 
     def line(self, x: np.ndarray, y: np.ndarray, colour: str, width: float = 3) -> None:
         """A line through points, smoothed."""
-        large = Image.new("RGBA", [SMOOTH * side for side in self.picture.size], rgba(colour, 0))
+        large = Image.new(
+            "RGBA", [SMOOTH * side for side in self.picture.size], palette.rgba(colour, 0)
+        )
         points = [tuple(SMOOTH * p for p in pair) for pair in zip(*self.at(x, y), strict=True)]
         ImageDraw.Draw(large).line(points, colour, round(SMOOTH * width), joint="curve")
         self.picture.alpha_composite(large.resize(self.picture.size, Image.Resampling.BOX))
@@ -104,14 +108,19 @@ class Chart:
 
         Outlined, because two translucent colours make a third where they overlap.
         """
-        ground = Image.new("RGBA", self.picture.size, rgba(colour, 0))
+        ground = Image.new("RGBA", self.picture.size, palette.rgba(colour, 0))
         draw = ImageDraw.Draw(ground)
         columns, rows = self.at(np.repeat(edges, 2)[1:-1], np.repeat(heights, 2))
         foot = TOP + self.height
         outline = [tuple(point) for point in zip(columns, rows, strict=True)]
         corners = [(columns[0], foot), *outline, (columns[-1], foot)]
-        draw.polygon(corners, rgba(colour, 0.4 * 255))
+        draw.polygon(corners, palette.rgba(colour, 0.4))
         draw.line(corners, colour, 3)
+        for left, height in zip(edges, heights, strict=False):
+            if height > self.y.high:  # cut: say how high it is
+                column, top = self.at(left, self.y.high)
+                font = ImageFont.load_default(TEXT)
+                draw.text((column + 16, top + 2), self.y.form.format(height), colour, font)
         self.picture.alpha_composite(ground)
 
     def mark(self, x: float, label: str = "") -> None:
@@ -143,12 +152,8 @@ class Chart:
             x -= 18
 
     def _upright(self, text: str, font: ImageFont.FreeTypeFont) -> None:
-        label = Image.new("RGBA", (round(font.getlength(text)) + 4, TEXT + 8), rgba(palette.INK, 0))
+        size = round(font.getlength(text)) + 4, TEXT + 8
+        label = Image.new("RGBA", size, palette.rgba(palette.INK, 0))
         ImageDraw.Draw(label).text((2, 2), text, palette.INK, font)
         label = label.rotate(90, expand=True)
         self.picture.alpha_composite(label, (4, max(0, TOP + (self.height - label.height) // 2)))
-
-
-def rgba(colour: str, opacity: float) -> tuple[int, int, int, int]:
-    """``"#0072B2"`` with an opacity of 0 to 255."""
-    return (*bytes.fromhex(colour[1:7]), round(opacity))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -61,6 +62,24 @@ def memorised_and_recovered(logits_of_flipped: Tensor, noisy: NoisyLabels) -> tu
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every sample, ``[N]`` in nats, from logits ``[N,K]`` and labels ``[N]``."""
     return functional.cross_entropy(logits, labels, reduction="none")
+
+
+def loss_shares(
+    losses: Tensor, flipped: Tensor, edges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Histograms of the losses of right and of wrong labels, as shares of each.
+
+    Args:
+        losses: float ``[N]``, in nats.
+        flipped: bool ``[N]``, which labels are wrong.
+        edges: ``[n+1]``; the last step holds all that lies beyond, too.
+
+    Returns:
+        Two ``[n]``, each with the sum 1 (or 0 where there is no such label).
+    """
+    values, wrong = losses.clamp(max=float(edges[-1])).numpy(), flipped.numpy()
+    counts = [np.histogram(values[wrong == kind], edges)[0] for kind in (False, True)]
+    return tuple(count / max(count.sum(), 1) for count in counts)
 
 
 def precision_and_recall(suspected: Tensor, flipped: Tensor) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from eacbook import palette
+from eacbook.evaluate import loss_shares
 from eacbook.pictures import TINTED, tint
 from eacbook.train import Run
 
@@ -107,7 +108,8 @@ def training_curves(runs: Mapping[str, Run]) -> go.Figure:
         1, 2, subplot_titles=("test faces recognised", "wrong labels memorised"),
         horizontal_spacing=0.18,
     )  # fmt: skip
-    for place, (name, run) in enumerate(runs.items()):
+    colours = palette.method_colours(runs)
+    for name, run in runs.items():
         for column, quantity in enumerate(("test_accuracy", "memorised"), start=1):
             figure.add_scatter(
                 x=[row["epoch"] for row in run.rows],
@@ -116,7 +118,7 @@ def training_curves(runs: Mapping[str, Run]) -> go.Figure:
                 legendgroup=name,
                 showlegend=column == 1,
                 mode="lines",
-                line={"color": palette.method_colour(name, place), "width": 4},
+                line={"color": colours[name], "width": 4},
                 hovertemplate=name + ", epoch %{x}: %{y:.1%}<extra></extra>",
                 row=1,
                 col=column,
@@ -150,16 +152,13 @@ def loss_histograms(
         top = ceil(max(float(values.quantile(0.995)) for values in losses.values())) or 1
     edges = np.linspace(0, top, 41)
     for column, values in enumerate(losses.values(), start=1):
-        values = values.clamp(max=top - 1e-4).numpy()
-        for name, chosen, colour in (
-            ("right labels", ~flipped.numpy(), palette.RIGHT),
-            ("wrong labels", flipped.numpy(), palette.WRONG),
-        ):
-            counts, _ = np.histogram(values[chosen], edges)
+        of_right, of_wrong = loss_shares(values, flipped, edges)
+        for name, shares in (("right labels", of_right), ("wrong labels", of_wrong)):
+            colour = LABELS[name]
             # Outlines, for two translucent colours make a third where they overlap.
             figure.add_scatter(
                 x=edges,
-                y=[*counts / max(chosen.sum(), 1), 0],
+                y=[*shares, 0],
                 name=name,
                 legendgroup=name,
                 showlegend=column == 1,
@@ -205,11 +204,13 @@ def epoch_curves(
         1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.08
     )
     form = ".0%" if percent else ".3~g"
+    names = dict.fromkeys(name for lines in panels.values() for name in lines)
+    colours = palette.method_colours(names) | LABELS
     for column, lines in enumerate(panels.values(), start=1):
-        for place, (name, values) in enumerate(lines.items()):
+        for name, values in lines.items():
             values = values.float()
             epochs = list(range(1, values.shape[1] + 1))
-            colour = LABELS.get(name) or palette.method_colour(name, place)
+            colour = colours[name]
             if len(values) > 1:
                 band = [*values.amax(0).tolist(), *values.amin(0).flip(0).tolist()]
                 figure.add_scatter(
@@ -219,10 +220,11 @@ def epoch_curves(
                 )  # fmt: skip
             figure.add_scatter(
                 x=epochs, y=values.mean(0).tolist(), name=name, legendgroup=name,
-                mode="lines", line={"color": colour, "width": 4}, showlegend=column == 1,
+                mode="lines", line={"color": colour, "width": 4}, showlegend=name in names,
                 hovertemplate=f"{name}, epoch %{{x}}: %{{y:{form}}}<extra></extra>",
                 row=1, col=column,
             )  # fmt: skip
+            names.pop(name, None)  # once in the legend is enough
         if level is not None:
             figure.add_scatter(
                 x=[epochs[0], epochs[-1]], y=[level[1]] * 2, name=level[0], legendgroup=level[0],
@@ -247,7 +249,7 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
 
     The last step holds all that lies beyond it; so says the "+" behind the last number.
     """
-    top = ceil(max(float(values.float().quantile(0.995)) for values in losses.values())) or 1
+    top = ceil(max(float(np.quantile(values, 0.995)) for values in losses.values())) or 1
     epochs = min(len(values) for values in losses.values())
     stills = [
         loss_histograms({name: values[epoch] for name, values in losses.items()}, flipped, top)
@@ -256,7 +258,9 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
     figure = stills[-1]
     highest = max(max(trace.y) for still in stills for trace in still.data)
     # Early on and late, nearly all lie in one step; the film is about the others.
-    figure.update_yaxes(range=[0, min(1.05 * highest, 0.4)])
+    if highest > 0.4:
+        figure.update_yaxes(range=[0, 0.4])
+        figure.update_yaxes(title_text="share of these labels (cut at 40%)", col=1)
     figure.frames = [
         go.Frame(
             name=str(epoch), traces=list(range(len(still.data))),

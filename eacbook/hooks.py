@@ -145,7 +145,7 @@ class EarlyStopping(Hook):
         best = {
             name: training.kept.pop(f"best.{name}", None) for name in training.network.state_dict()
         }
-        if None not in best.values():
+        if training.rows and None not in best.values():
             training.network.load_state_dict(best)
             reached = [row["validation_accuracy"] for row in training.rows]
             best_epoch = reached.index(max(reached)) + 1

@@ -10,6 +10,9 @@ Methods 8, 2011), moved as little as the two aims below ask for; ``tests/test_pa
   white, with a grey and an olive beside them, the least is 0.02.
 """
 
+from collections.abc import Iterable
+from itertools import cycle
+
 SKY, BLUE = "#339CDA", "#117FC2"
 GREEN, PURPLE = "#24785E", "#A65995"
 AMBER, VERMILION = "#CA8507", "#C35B15"
@@ -53,7 +56,14 @@ GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
 
 
-def method_colour(name: str, place: int = 0) -> str:
-    """The colour of a method everywhere; other names take those of the expressions in turn."""
-    others = list(EXPRESSIONS.values())
-    return METHODS.get(name.split()[0], others[place % len(others)])
+def method_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each run: a method's own by its first word; others take the free ones in turn."""
+    colours = {name: METHODS.get(name.partition(" ")[0]) for name in names}
+    hues = (SKY, AMBER, PURPLE, SAND, BLUE, VERMILION, GREEN, GREY)
+    free = cycle([hue for hue in hues if hue not in colours.values()] or hues)
+    return {name: colour or next(free) for name, colour in colours.items()}
+
+
+def rgba(colour: str, opacity: float) -> tuple[int, int, int, int]:
+    """``"#0072B2"`` with an opacity of 0 to 1, as Pillow takes it."""
+    return (*bytes.fromhex(colour[1:]), round(255 * opacity))

@@ -54,7 +54,8 @@ class Recording(Hook):
         probes: for how many of them the maps of the mirror image are kept, too.
 
     Raises:
-        InputError: more probes than faces.
+        InputError: more probes than faces; at the start of a training, a network that does not tell
+            its features.
     """
 
     def __init__(self, faces: int = FACES, probes: int = PROBES):
@@ -66,6 +67,12 @@ class Recording(Hook):
         return {"records": {"faces": self.faces, "probes": self.probes}}
 
     def on_start(self, training: Training) -> None:
+        parts = "backbone", "classify"
+        if not all(hasattr(training.network, part) for part in parts):
+            raise InputError(
+                "recording needs a network with a backbone and classify(features), such as "
+                "eacbook.networks.ClassActivationNetwork"
+            )
         self.rows = choose_watched(training.noisy, self.faces, self.probes)
 
     def after_epoch(self, training: Training) -> None:
@@ -73,7 +80,7 @@ class Recording(Hook):
         given = training.noisy.given[self.rows]
         images = training.faces.train.images[self.rows]
         parts = []
-        with evaluation_mode(network), torch.inference_mode():
+        with evaluation_mode(network), torch.no_grad():
             for some, labels in zip(images.split(BATCH_SIZE), given.split(BATCH_SIZE), strict=True):
                 features = network.backbone(normalise(some.to(training.device), size))
                 logits, maps = network.classify(features)
@@ -82,6 +89,7 @@ class Recording(Hook):
             mirrored = normalise(mirror(images[: self.probes].to(training.device)), size)
             _, maps_of_mirror = network(mirrored)
         features, logits, attention, maps = (torch.cat(part) for part in zip(*parts, strict=True))
+        keep(training, "rows", self.rows)
         keep(training, "features", features.half())
         keep(training, "logits", logits.half())
         keep(training, "attention", _positive(attention))
@@ -121,11 +129,10 @@ class Recorded:
         Raises:
             InputError: the run was trained without :class:`Recording`.
         """
-        facts = [hook["records"] for hook in run.settings["hooks"] if "records" in hook]
-        if not facts:
-            raise InputError("nothing was recorded of this run: train it with hooks=[Recording()]")
-        rows = choose_watched(run.noisy, **facts[0])
         kept = run.kept
+        if "rows" not in kept:
+            raise InputError("nothing was recorded of this run: train it with hooks=[Recording()]")
+        rows = kept["rows"][-1]
         lowest, step = kept["maps_scale"].unbind(2)
         maps = kept["maps"].float() * step[..., None, None, None, None]
         maps = maps + lowest[..., None, None, None, None]

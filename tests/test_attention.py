@@ -124,3 +124,11 @@ def test_region_share_by_hand():
     several = region_share(attention.expand(5, 3, 2, 2), mask.expand(3, 4, 4))
     assert several.shape == (5, 3)
     assert region_share(-attention.abs(), mask).isnan()
+
+
+@pytest.mark.parametrize(("places", "pixels"), [(6, 48), (7, 48), (13, 100), (5, 3)])
+def test_region_share_of_any_size_is_the_area_for_even_attention(places, pixels):
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand((pixels, pixels), generator=generator) < 0.3
+    share = region_share(torch.ones(places, places), mask).item()
+    assert share == pytest.approx(mask.float().mean().item(), abs=1e-5)

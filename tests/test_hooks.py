@@ -178,6 +178,9 @@ def test_sample_losses_are_kept_in_the_order_of_the_training_set(faces, noisy):
 def test_sample_losses_of_a_method_that_gives_none_are_refused(faces, noisy):
     with pytest.raises(InputError, match="baseline gives no losses of its samples"):
         train(Silent(), small_network(), faces, noisy, hooks=[SampleLosses()], **QUICK)
+    with pytest.raises(InputError, match="baseline gives no losses of its samples"):
+        hooks = [EarlyStopping(), SampleLosses()]  # which must not hide the first error by another
+        train(Silent(), small_network(), faces, noisy, hooks=hooks, **QUICK)
     assert train(Silent(), small_network(), faces, noisy, **QUICK).finished
 
 

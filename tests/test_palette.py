@@ -98,3 +98,10 @@ def test_nobody_takes_the_baseline_for_eac_or_a_method_for_right_or_wrong(sight)
 def test_ink_can_be_read_on_every_page():
     assert min(contrast(palette.INK, page) for page in PAGES) >= 3.85
     assert contrast(palette.INK, COLAB_DARK_OLD) >= 3
+
+
+def test_no_two_runs_share_a_colour():
+    names = ["baseline", "eac", "mine", "weight 0", "weight 3", ""]
+    colours = palette.method_colours(names)
+    assert list(colours) == names and len(set(colours.values())) == len(names)
+    assert colours["eac"] == palette.method_colours(["eac"])["eac"] == palette.METHODS["eac"]

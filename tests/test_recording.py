@@ -121,3 +121,11 @@ def test_watched_faces_are_different_rows_and_the_probes_balanced(
     chosen = kinds[rows[:probes]].bincount(minlength=2 * classes)
     left = kinds[rows[probes:]].bincount(minlength=2 * classes)
     assert (chosen[left > 0][:, None] >= chosen[None] - 1).all()
+
+
+def test_a_network_that_does_not_tell_its_features_is_refused_before_it_is_trained(faces, noisy):
+    network = small_network()
+    plain = torch.nn.Module()
+    plain.inner, plain.forward = network, network.forward
+    with pytest.raises(InputError, match=r"classify\(features\)"):
+        train(Baseline(), plain, faces, noisy, hooks=[Recording(40, 6)], **SHORT)

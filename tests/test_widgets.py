@@ -154,7 +154,8 @@ def test_own_photograph_is_shown_and_a_broken_one_gets_a_sentence(attention, fac
         attention.pick(0)
         # Set as the front end sets it, whichever version of ipywidgets is here.
         attention._take_photo(value)
-        assert attention.message.value and attention.epoch.disabled
+        assert "face found" in attention.message.value or "centre crop" in attention.message.value
+        assert attention.epoch.disabled
         looks = looks_at(attention.photo, attention.runs)
         view = attention_view(attention.photo, looks, GIVEN, faces.classes, None, 0.65)
         assert attention.picture.value == view != before
@@ -162,8 +163,23 @@ def test_own_photograph_is_shown_and_a_broken_one_gets_a_sentence(attention, fac
     assert attention.picture.value == before and not attention.epoch.disabled
 
 
+def test_runs_of_different_lengths_are_explored_together(faces, runs):
+    trained, _ = runs
+    kept = {name: values[:1] for name, values in trained["eac"].kept.items()}
+    shorter = replace(trained["eac"], kept=kept, rows=trained["eac"].rows[:1])
+    both = {"long": trained["baseline"], "short": shorter}
+    for explored in (both, dict(reversed(both.items()))):
+        for explorer in (AttentionExplorer(faces, explored), LossExplorer(explored)):
+            assert explorer.epoch.max == 1 and explorer.picture.value
+
+
 def test_what_cannot_be_compared_is_refused(faces, runs):
     trained, plain = runs
+    with pytest.raises(InputError, match="other faces"):
+        AttentionExplorer(synthetic_faces(85, 7, 7), trained)
+    for explorer in (lambda r: AttentionExplorer(faces, r), LossExplorer):
+        with pytest.raises(InputError, match="at least one"):
+            explorer({})
     with pytest.raises(InputError, match="nothing was recorded"):
         AttentionExplorer(faces, {"plain": plain})
     with pytest.raises(InputError, match="kept no losses"):

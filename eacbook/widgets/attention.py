@@ -26,7 +26,10 @@ from eacbook.train import Run
 from eacbook.widgets.explorer import WHOLE, Explorer
 
 GIVEN, TRUE, PREDICTED = "the given label", "the true class", "the predicted class"
-HINT = f"a picture file of at most {LARGEST_BYTES // 10**6} MB; nothing leaves this machine"
+HINT = (
+    f"a picture file of at most {LARGEST_BYTES // 10**6} MB; it goes to the computer that runs this "
+    "notebook, and no further"
+)
 CELL, GAP, TEXT = 140, 10, 17
 CHART = 440, 280
 
@@ -98,23 +101,21 @@ def attention_view(
     line = TEXT + 6
     step_x, step_y = CELL + GAP, CELL + line + 4
     top = 2 * line + 4
-    left = (1 + len(looks)) * step_x
-    width = left + (CHART[0] + GAP if curves else 0)
-    sheet = Image.new("RGBA", (width, top + 3 * step_y), (*bytes.fromhex(palette.INK[1:]), 0))
+    left = 3 * step_x  # the same with one network, or without curves, so that nothing jumps
+    width = left + CHART[0] + GAP
+    sheet = Image.new("RGBA", (width, top + 3 * step_y), palette.rgba(palette.INK, 0))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
 
     def write(x: float, y: float, text: str, colour: str = palette.INK) -> None:
         draw.text((x, y), text, colour, font, "ma")
 
-    rows = ("face", "mirror image", "its attention, flipped back onto the face")
     face = face_picture(image, CELL)
     mirrored = face.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    for row, name in enumerate(rows):
-        y = top + row * step_y
-        wide = row == 2
-        write((left - GAP) / 2 if wide else CELL / 2, y, name)
-        if not wide:
-            sheet.paste(mirrored if row else face, (0, y + line))
+    write(CELL / 2, top, "face")
+    sheet.paste(face, (0, top + line))
+    write(CELL / 2, top + step_y, "mirror image")
+    sheet.paste(mirrored, (0, top + step_y + line))
+    write((left - GAP) / 2, top + 2 * step_y, "its attention, flipped back onto the face")
     y = top + 2 * step_y + line
     if labels is not None:
         given, true = labels
@@ -125,15 +126,16 @@ def attention_view(
         if wrong:
             write(CELL / 2, y + 84 + line, classes[true])
 
+    colours = palette.method_colours(looks)
     for column, (name, look) in enumerate(looks.items(), start=1):
         x = column * step_x
         predicted = int(look.logits.argmax())
         chosen = class_shown(shown, predicted, classes, labels)
         share = look.logits.softmax(0)[predicted].item()
         write(x + CELL / 2, 0, name)
-        draw.rectangle((x, line, x + CELL - 1, line + 3), palette.method_colour(name))
+        draw.rectangle((x, line, x + CELL - 1, line + 3), colours[name])
         write(x + CELL / 2, line + 6, f"says {classes[predicted]} {share:.0%}")
-        write(x + CELL / 2, top + line - line, f"map of {classes[chosen]}")
+        write(x + CELL / 2, top, f"map of {classes[chosen]}")
         write(x + CELL / 2, top + step_y, f"difference {look.difference:.2f}")
         of_face, of_mirror = heat(torch.stack([look.maps, look.maps_of_mirror])[:, chosen], CELL)
         views = ((face, of_face), (mirrored, of_mirror), (face, of_mirror.flip(-1)))
@@ -171,25 +173,26 @@ def difference_chart(
     lines = _difference_lines(names, curves)
     chart = replace(lines, picture=lines.picture.copy())
     chart.mark(epoch)
-    for name, values in zip(names, curves, strict=True):
-        chart.point(epoch, values[epoch - 1], palette.method_colour(name))
+    for colour, values in zip(palette.method_colours(names).values(), curves, strict=True):
+        chart.point(epoch, values[epoch - 1], colour)
     return chart.picture
 
 
 @lru_cache(maxsize=8)
 def _difference_lines(names: tuple[str, ...], curves: tuple[tuple[float, ...], ...]) -> Chart:
     """All but the mark, which alone moves with the slider."""
-    epochs = np.arange(1, len(curves[0]) + 1)
+    longest = max(map(len, curves))
     top = max(0.5, np.ceil(2 * max(map(max, curves))) / 2)
-    ticks = np.linspace(0, top, 5 if top < 3 else 4)
+    step = 0.25 if top <= 1 else 0.5
     chart = Chart.drawn(
         *CHART,
-        Axis("epoch", 0, epochs[-1], [0, *range(10, epochs[-1] + 1, 10)]),
-        Axis("difference / variance", 0, top, ticks, "{:.2g}"),
+        Axis("epoch", 0, longest, [0, *range(10, longest + 1, 10)]),
+        Axis("difference / variance", 0, top, np.arange(0, top + step / 2, step)),
     )
+    colours = palette.method_colours(names)
     for name, values in zip(names, curves, strict=True):
-        chart.line(epochs, np.asarray(values), palette.method_colour(name))
-    chart.legend({name: palette.method_colour(name) for name in names})
+        chart.line(np.arange(1, len(values) + 1), np.asarray(values), colours[name])
+    chart.legend(colours)
     return chart
 
 
@@ -205,16 +208,22 @@ class AttentionExplorer(Explorer):
         thumbnails: a button a probe face, framed where the label is wrong.
         shown: the class whose map is shown.
         epoch, strength: the epoch, and how much the colour hides.
-        left, right: the names of the two runs.
+        left, right: which two runs are compared.
         upload: a photograph of the reader's own; nothing leaves the machine.
         message: what was found in it.
 
     Raises:
-        InputError: a run was not recorded, or the runs were trained on different labels.
+        InputError: there is no run, one was not recorded or was trained on other faces, or they were
+            trained on different labels.
     """
 
     def __init__(self, faces: FaceData, runs: Mapping[str, Run]):
+        if not runs:
+            raise InputError("there is no run to explore: give at least one")
         self.faces, self.runs = faces, dict(runs)
+        for name, run in self.runs.items():
+            if run.settings["data"]["fingerprint"] != faces.fingerprint:
+                raise InputError(f"the run {name} was trained on other faces than these")
         self.records = {name: Recorded.of(run) for name, run in self.runs.items()}
         first, *others = self.records.values()
         for other in others:
@@ -228,7 +237,7 @@ class AttentionExplorer(Explorer):
             name: relative_difference(recorded.maps, recorded.maps_of_mirror).numpy()
             for name, recorded in self.records.items()
         }
-        self.probe, self.photo = 0, None
+        self.probe, self.photo, self._photo_looks = 0, None, {}
 
         self.thumbnails = [ipywidgets.Button() for _ in range(probes)]
         for place, button in enumerate(self.thumbnails):
@@ -252,7 +261,7 @@ class AttentionExplorer(Explorer):
         )
         super().__init__(
             "attention-explorer",
-            ipywidgets.HTML(self._style()),
+            ipywidgets.HTML(self._dress_thumbnails()),
             ipywidgets.HBox(self.thumbnails, layout={"flex_flow": "row wrap"}),
             ipywidgets.HBox([self.upload, self.message]),
             ipywidgets.HBox([self.shown, self.left, self.right], layout={"flex_flow": "row wrap"}),
@@ -315,9 +324,11 @@ class AttentionExplorer(Explorer):
         files = list(uploaded.values() if isinstance(uploaded, dict) else uploaded)
         if files:
             self.take_photo(bytes(files[-1]["content"]))
+            # Emptied, or the same file a second time would be no change.
+            self.upload.set_trait("value", type(self.upload.value)())
 
-    def _style(self) -> str:
-        """Thumbnails are buttons with a face for a background: a page can focus and click those."""
+    def _dress_thumbnails(self) -> str:
+        """Give each button a face for a background, so that a page can focus and click it; the style."""
         flipped = next(iter(self.records.values())).flipped
         rules = [
             ".attention-explorer .thumbnail { width: 52px; height: 52px; padding: 0; margin: 3px;"
@@ -330,12 +341,12 @@ class AttentionExplorer(Explorer):
             wrong = bool(flipped[place])
             button.tooltip = f"face {place + 1}, given as {label}" + (", wrongly" if wrong else "")
             button.add_class("thumbnail")
-            button.add_class(f"face-{place}")
+            button.add_class(f"face-{button.model_id}")
             if wrong:
                 button.add_class("wrong")
             data = base64.b64encode(png(face_picture(image, 52))).decode()
             rules.append(
-                f".attention-explorer .face-{place}"
+                f".attention-explorer .face-{button.model_id}"
                 f" {{ background-image: url(data:image/png;base64,{data}) }}"
             )
         return f"<style>{' '.join(rules)}</style>"

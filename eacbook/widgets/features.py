@@ -67,6 +67,10 @@ class FeatureExplorer:
         faces: FaceData,
     ):
         _check(recorded, positions, epochs)
+        first = next(iter(recorded.values()))
+        labels = faces.train.labels
+        if first.rows.max() >= len(labels) or not torch.equal(labels[first.rows], first.true):
+            raise InputError("the runs were trained on other faces than these")
         self.data = feature_data(recorded, positions, epochs, faces)
         self.picture = feature_picture(recorded, positions, epochs)
 

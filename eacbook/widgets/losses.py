@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 from collections.abc import Mapping
 
 import ipywidgets
@@ -12,7 +14,7 @@ from torch import Tensor
 from eacbook import palette
 from eacbook.charts import Axis, Chart
 from eacbook.errors import InputError
-from eacbook.evaluate import precision_and_recall
+from eacbook.evaluate import loss_shares, precision_and_recall
 from eacbook.pictures import png, side_by_side
 from eacbook.train import Run
 from eacbook.widgets.explorer import WHOLE, Explorer
@@ -33,23 +35,19 @@ def loss_view(losses: Mapping[str, Tensor], flipped: Tensor, threshold: float) -
         threshold: labels with a larger loss are suspected.
     """
     edges = np.linspace(0, LARGEST, BARS + 1)
-    shares = {
-        (name, wrong): np.histogram(
-            values[flipped == wrong].clamp(max=LARGEST).numpy(), edges
-        )[0] / max(int((flipped == wrong).sum()), 1)
-        for name, values in losses.items()
-        for wrong in (False, True)
-    }  # fmt: skip
     charts = []
-    for name in losses:
+    for name, values in losses.items():
+        of_right, of_wrong = loss_shares(values, flipped, edges)
         chart = Chart.drawn(
             *SIZE,
-            Axis("loss with the given label (nats)", 0, LARGEST, range(6)),
+            Axis(
+                "loss with the given label (nats; the last step: 5 and more)", 0, LARGEST, range(6)
+            ),
             Axis("share of these labels", 0, 0.4, np.arange(5) / 10, "{:.0%}"),
             name,
         )
-        chart.steps(edges, shares[name, False], palette.RIGHT)
-        chart.steps(edges, shares[name, True], palette.WRONG)
+        chart.steps(edges, of_right, palette.RIGHT)
+        chart.steps(edges, of_wrong, palette.WRONG)
         chart.mark(threshold, "suspected beyond")
         chart.legend({"right": palette.RIGHT, "wrong": palette.WRONG})
         charts.append(chart.picture)
@@ -72,6 +70,8 @@ class LossExplorer(Explorer):
     """
 
     def __init__(self, runs: Mapping[str, Run]):
+        if not runs:
+            raise InputError("there is no run to explore: give at least one")
         self.losses, self.flipped = {}, None
         for name, run in runs.items():
             if "sample_losses" not in run.kept:
@@ -100,7 +100,7 @@ class LossExplorer(Explorer):
         losses = {name: kept[self.epoch.value - 1] for name, kept in self.losses.items()}
         self.picture.value = loss_view(losses, self.flipped, threshold)
         self.numbers.value = "<br>".join(
-            f"<b>{name}</b>: {detection_text(values > threshold, self.flipped)}"
+            f"<b>{html.escape(name)}</b>: {detection_text(values > threshold, self.flipped)}"
             for name, values in losses.items()
         )
 
@@ -111,7 +111,8 @@ def detection_text(suspected: Tensor, flipped: Tensor) -> str:
     count = int(suspected.sum())
     if not count:
         return "no label is suspected"
+    found = "-" if math.isnan(recall) else f"{recall:.0%}"
     return (
         f"{count:,} labels suspected, <b>{precision:.0%}</b> of them wrong (precision); "
-        f"<b>{recall:.0%}</b> of the wrong labels found (recall)"
+        f"<b>{found}</b> of the wrong labels found (recall)"
     )

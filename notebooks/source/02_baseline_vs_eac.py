@@ -206,7 +206,7 @@ losses = {
 loss_histograms(losses, noisy.flipped)
 
 # %% [markdown]
-# Under EAC a large loss is a good hint that the label is wrong; under the baseline the hint is gone.
+# Under EAC a large loss is a good hint that the label is wrong; under the baseline the hint is much weaker.
 #
 # Now look at the maps, on *test* faces and their mirror images. The colour shows the positive part of the
 # map of the true class, each up to its own maximum. **Predict**: of which method will the second map be

@@ -4,7 +4,7 @@
 # [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/04_losses.ipynb)
 #
 # **You will learn** why wrong labels have a large loss early and a small one late, how to find them by it,
-# what precision and recall say about that, and what *small-loss selection* costs who guesses the noise rate wrongly.
+# what precision and recall say about that, and what it costs in *small-loss selection* to guess the noise rate wrongly.
 #
 # **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying; the
 # computer trains for about 1 minute on 2 CPU cores if the runs of notebook 2 are there, and 3 if not
@@ -27,6 +27,8 @@ from eacbook.methods.eac import WEIGHTS
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 faces = book_faces()
+
+# %% tags=["nbval-ignore-output"]
 runs = {
     "baseline": book_run(eb.Baseline(), faces, folder=RUNS),
     "eac": book_run(eb.EAC(weight=WEIGHTS["tiny"]), faces, folder=RUNS),
@@ -36,16 +38,18 @@ runs = {
 # ## The loss of every label, in every epoch
 #
 # A training computes the loss of every face anyway, once an epoch, so it costs nothing to write it down:
-# that is what the hook `SampleLosses` did in these runs.
+# that is what the hook `SampleLosses` did in these runs. (It is the loss on the erased, augmented view, just
+# before the step: not quite the loss of notebook 2's histogram, which was taken afterwards on the stored faces.)
 
 # %%
 losses = {name: run.kept["sample_losses"] for name, run in runs.items()}
 flipped = runs["baseline"].noisy.flipped
-print("losses:", tuple(losses["baseline"].shape), "epochs, faces;", int(flipped.sum()), "labels are wrong")
+print("losses:", tuple(losses["baseline"].shape), "epochs, faces")
+print("wrong labels:", int(flipped.sum()))
 
 # %% [markdown]
 # A network that knows nothing gives each of the seven classes the probability 1/7. **Predict**: what is the
-# loss then, in nats? And: where will the heaps of right and of wrong labels lie after 10 epochs, and after 30, for
+# loss then, in nats (the unit of a loss with the natural logarithm)? And: where will the heaps of right and of wrong labels lie after 10 epochs, and after 30, for
 # either method? Sketch four pairs of heaps before you let the film play.
 
 # %%
@@ -59,10 +63,11 @@ from eacbook.figures import loss_film
 loss_film(losses, flipped)
 
 # %% [markdown]
-# Press *play*, or take the slider (it needs no kernel). Both methods begin alike: one heap around 1.95 nats. What
-# faces have in common is learnt first, and the two heaps part: the network *expects* another label for the
-# wrong ones. Then the roads part. The baseline's wrong labels drift to the left, one after the other, until they
-# lie under the right ones. Under EAC they stay behind.
+# Press *play*, or take the slider (it works without running anything; the axis ends at 40 %, which cuts the
+# baseline's last step at 0). Both methods begin alike: one heap around 1.95 nats. What faces have in common is learnt
+# first, and the two heaps part: the network *expects* another label for the wrong ones. Then the two methods part.
+# The baseline's wrong labels drift to the left, one after the other, until most of them lie among the right
+# ones. Under EAC most stay behind.
 
 # %%
 late = {name: kept[-5:].mean(0) for name, kept in losses.items()}
@@ -74,7 +79,7 @@ print("At the end the median wrong label costs the baseline less than 1 nat, and
 # ## A threshold
 #
 # Suspect every label whose loss lies beyond a threshold. Two numbers say how good that is. **Precision**: which
-# share of the suspected labels is really wrong (how much good data do you throw away)? **Recall**: which
+# share of the suspected labels is really wrong (the rest is good data that you would throw away)? **Recall**: which
 # share of the wrong labels is suspected (how many get through)?
 #
 # ### Exercise 1: precision and recall
@@ -115,7 +120,10 @@ assert explorer.picture.value != before and "labels suspected" in explorer.numbe
 print("The explorer follows its controls.")
 
 # %% [markdown]
-# A threshold must be chosen, though. One number that does without: draw a wrong and a right label at random;
+# In epoch 8 the baseline needs a threshold of about 2.4 nats to find half of the wrong labels, with a precision over
+# 80 %. With that threshold in epoch 30 it finds hardly any; EAC still finds a third, nearly all of them really wrong.
+#
+# But a threshold must be chosen. One number needs none: draw a wrong and a right label at random;
 # how often does the wrong one have the larger loss? (The *area under the ROC curve*: 50 % is chance.)
 # **Predict** its course over the epochs for both methods. When is the baseline at its best?
 
@@ -137,7 +145,7 @@ epoch_curves({"one seed": areas}, "wrong label has the larger loss", level=("cha
 best = {name: int(values[0].argmax()) + 1 for name, values in areas.items()}
 assert areas["eac"][0, -1] > areas["baseline"][0, -1] + 0.1
 assert best["baseline"] < 25, "the baseline knows best in the middle"
-print("EAC's losses still tell wrong labels at the end; the baseline's told them best in the middle.")
+print("EAC's losses still tell wrong from right at the end; the baseline's did so best in the middle.")
 
 # %% [markdown]
 # ## Small-loss selection
@@ -149,7 +157,8 @@ print("EAC's losses still tell wrong labels at the end; the baseline's told them
 #
 # ### Exercise 2: what is kept
 #
-# Write the selection: losses `[N]` and the assumed share of wrong labels in, the rows that are kept out.
+# Write the selection. Input: losses `[N]` and the assumed share of wrong labels. Result: the rows (numbers, not a
+# mask) of the labels that are *kept*.
 
 # %%
 from eacbook.exercises import check_kept_by_loss
@@ -164,60 +173,70 @@ def my_kept_by_loss(losses, assumed_rate):
 check_kept_by_loss(my_kept_by_loss)
 
 # %% [markdown]
-# We select by the baseline's losses in epoch 10, in which it has learnt and not yet memorised; 30 % are
-# wrong in truth. **Predict** for an assumed rate of 10, 30 and 50 %: which share of the kept labels is still
+# We select by the baseline's losses in epoch 10, in which it has learnt and not yet memorised; 30 % are in
+# fact wrong. **Predict** for an assumed rate of 10, 30 and 50 %: which share of the kept labels is still
 # wrong? And which of the three networks will recognise the test faces best?
+
+# %% tags=["nbval-ignore-output"]
+from eacbook.runs import find_or_train
+
+noisy = runs["baseline"].noisy
+
+
+def kept_rows(assumed_rate, epoch=10):
+    """Rows of the labels with the smallest losses in an epoch of the baseline."""
+    loss = losses["baseline"][epoch - 1]
+    return loss.argsort()[: round(len(loss) * (1 - assumed_rate))].sort().values
+
+
+def train_on(kept):
+    """A new baseline, trained on these labels alone."""
+    network = eb.build_network("tiny", num_classes=7)
+    some = faces.only(kept), noisy.take(kept)
+    return find_or_train(eb.Baseline(), network, *some, folder=RUNS, hooks=[eb.Progress()])
+
+
+RATES = (0.1, 0.3, 0.5)
+selected = {f"assumed rate {rate:.0%}": train_on(kept_rows(rate)) for rate in RATES}
 
 # %% tags=["nbval-ignore-output"]
 import pandas as pd
 
-from eacbook.runs import find_or_train
 
-SELECTED_IN = 10  # the epoch
-noisy = runs["baseline"].noisy
-
-
-def select_and_train(assumed_rate, epoch=SELECTED_IN):
-    """Train a new baseline on the labels with the smallest losses, and say what was kept."""
-    loss = losses["baseline"][epoch - 1]
-    kept = loss.argsort()[: round(len(loss) * (1 - assumed_rate))].sort().values
-    run = find_or_train(
-        eb.Baseline(), eb.build_network("tiny", num_classes=7), faces.only(kept), noisy.take(kept),
-        folder=RUNS, hooks=[eb.Progress(f"assuming {assumed_rate:.0%}")],
-    )
-    return {
-        "labels kept": f"{len(kept):,}",
-        "of them wrong": f"{noisy.flipped[kept].double().mean():.1%}",
-        "test accuracy": f"{run.summary['test_accuracy']:.1%}",
-    }
+def row(run):
+    """How many labels a run was given, how many of them wrong, and what came out."""
+    wrong, accuracy = run.noisy.flipped, run.summary["test_accuracy"]
+    return {"labels": len(wrong), "of them wrong": f"{wrong.double().mean():.1%}", "test": f"{accuracy:.1%}"}
 
 
-rows = {f"assumed rate {rate:.0%}": select_and_train(rate) for rate in (0.1, 0.3, 0.5)}
-for name, run in runs.items():
-    accuracy = f"{run.summary['test_accuracy']:.1%}"
-    rows[f"{name}, all labels"] = {"labels kept": "1,500", "of them wrong": f"{noisy.rate:.1%}", "test accuracy": accuracy}
-pd.DataFrame(rows).T
+pd.DataFrame({name: row(run) for name, run in (selected | runs).items()}).T
 
 # %%
-wrong_share = [
-    noisy.flipped[losses["baseline"][SELECTED_IN - 1].argsort()[: round(1500 * (1 - rate))]].double().mean()
-    for rate in (0.1, 0.3, 0.5)
-]
-assert wrong_share[0] > wrong_share[1] > wrong_share[2]
-assert wrong_share[1] < 0.25, "cleaner than the 30 % it began with"
+wrong_share = [noisy.flipped[kept_rows(rate)].double().mean() for rate in RATES]
+assert 0.3 > wrong_share[0] > wrong_share[1] > wrong_share[2]
 print("The more is thrown away, the cleaner the rest.")
 
 # %% [markdown]
-# Guess too low, and wrong labels stay and are memorised as before. Guess too high, and good faces are thrown
-# away, and not any ones: the *hard* ones, since a rare or faint expression also has a large loss. The network
-# then learns from what it already knew.
+# In the run that is saved here: guess too low (10 %), and 23 % of what is kept is still wrong: 71 % of the test faces
+# are recognised. Guess too high (50 %), and good faces go, too: 73 %. Either is worse than the true rate (77 %), and
+# better than the baseline on all labels (65 %). And which faces go? **Predict**: all classes alike?
+
+# %% tags=["nbval-ignore-output"]
+gone = torch.ones(1500, dtype=torch.bool)
+gone[kept_rows(0.5)] = False
+for label, name in enumerate(faces.classes):
+    right = (noisy.true == label) & ~noisy.flipped
+    print(f"{name:10} {gone[right].double().mean():4.0%} of the right labels thrown away")
+
+# %% [markdown]
+# Not alike: what is hard to tell is thrown away, most of all sadness, and the network learns from what it already knew.
 #
-# And EAC? With the rate known and the epoch well chosen, the selection did *better* than EAC in the run that is saved here: 77 %
-# against 71 % of the test faces. It was told two things that nobody tells about real data, the number of wrong labels and (we had
-# seen notebook 2's curves of the truth) an epoch in which little is memorised; and its second network starts
-# afresh on labels of which seven in eight are right. EAC was told neither and threw nothing away; it paid with time and with
-# a weight that somebody had to choose. One seed, one epoch of selection: try `select_and_train(0.3, epoch=30)`
-# and predict, before you do, what the selection of a network that has memorised is worth.
+# And EAC? With the rate known and the epoch well chosen, the selection did better than EAC with this seed, 77 %
+# against 74 %; but EAC's three seeds of notebook 2 lie several points apart, so this does not rank the two. The selection was told two
+# things that nobody tells about real data: the number of wrong labels, and (we had seen notebook 2's curves of the truth) an
+# epoch in which little is memorised. EAC was told neither and threw nothing away; it paid with time and with a
+# weight that somebody had to choose. Try `kept_rows(0.3, epoch=30)`, and predict before you do what the selection of a
+# network that has memorised is worth.
 #
 # Co-teaching selects anew in every batch and lets two networks choose for each other, so that one does not confirm its own
 # mistakes; it, too, must be told the rate.
@@ -225,10 +244,10 @@ print("The more is thrown away, the cleaner the rest.")
 # ## Take away
 #
 # * Early on, a **large loss** means "this label fits nothing else I know"; once a network memorises, it means
-#   nothing any more.
+#   much less.
 # * **Precision and recall** of "this label is wrong" depend on the epoch as much as on the threshold.
-# * **Small-loss selection** works well if it knows the noise rate and selects in time, here better than EAC, which needs to
-#   know neither.
+# * **Small-loss selection** works well here if it selects in time; with one seed we cannot say whether better
+#   than EAC, which needs to know neither the rate nor the epoch.
 #
 # **Back**: [3 · Attention](03_attention.ipynb). **Next**: [5 · Features](05_features.ipynb): where wrong labels
 # lie among their neighbours.

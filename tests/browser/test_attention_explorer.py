@@ -133,7 +133,7 @@ def test_own_face(explorer, expected):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"no picture", "no picture that can be read"), (bytes(21_000_000), "at most 10 MB")],
+    [(b"no picture", "no picture that can be read"), (bytes(21_000_000), "this file has 21.0 MB")],
     ids=["broken", "huge"],
 )
 def test_a_file_that_is_no_photograph_gets_a_sentence(explorer, expected, content, sentence):

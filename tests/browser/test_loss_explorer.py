@@ -1,7 +1,9 @@
 """The LossExplorer of notebook 4, moved by keyboard, and the film above it."""
 
+import shutil
+
 import pytest
-from laboratory import assert_shows, press
+from laboratory import NOTEBOOKS, assert_shows, open_notebook, press
 from playwright.sync_api import expect
 
 from eacbook.book import book_faces, book_run
@@ -30,14 +32,13 @@ def test_epoch_and_threshold(explorer, runs):
     flipped = runs["eac"].noisy.flipped
     press(epoch, "Home")
     press(threshold, "Home")
-    for control, key, times, now in (
+    for control, key, times, at in (
         (epoch, "ArrowRight", 9, (10, 0.0)),
         (threshold, "ArrowRight", 15, (10, 1.5)),
         (epoch, "End", 1, (30, 1.5)),
         (threshold, "ArrowLeft", 2, (30, 1.3)),
     ):
         press(control, key, times)
-        at = now
         losses = {name: run.kept["sample_losses"][at[0] - 1] for name, run in runs.items()}
         assert_shows(image, loss_view(losses, flipped, at[1]))
         for values in losses.values():
@@ -45,9 +46,9 @@ def test_epoch_and_threshold(explorer, runs):
             expect(explorer).to_contain_text(text.replace("<b>", "").replace("</b>", ""))
 
 
-def test_the_film_shows_the_epoch_of_its_slider_without_a_kernel(run_notebook):
-    page = run_notebook(NAME)
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+def test_the_film_of_the_saved_notebook_follows_its_slider_though_no_cell_was_run(lab, page):
+    shutil.copy(NOTEBOOKS / NAME, lab.folder / "film.ipynb")
+    open_notebook(page, "film.ipynb")
     film = page.locator(".js-plotly-plot").first
     film.scroll_into_view_if_needed()
     heights = "f => f.data.map(trace => [...trace.y])"
