@@ -113,9 +113,9 @@ def _train(options: argparse.Namespace) -> None:
     from eacbook.runs import find_or_train, summary_table
     from eacbook.train import RECIPES
 
-    hyperparameters = {"weight": WEIGHTS[options.network]} if options.method == "eac" else {}
-    if options.weight is not None:
-        hyperparameters["weight"] = options.weight
+    hyperparameters = {} if options.weight is None else {"weight": options.weight}
+    if options.method == "eac" and options.network in WEIGHTS:
+        hyperparameters = {"weight": WEIGHTS[options.network]} | hyperparameters
     method = build_method(options.method, **hyperparameters)
 
     chosen = {

@@ -100,7 +100,10 @@ def three_clusters():
 @pytest.fixture(scope="module")
 def mapped():
     features, label = three_clusters()
-    return features, label, map_epochs(features)
+    threads = torch.get_num_threads()
+    positions = map_epochs(features)
+    assert torch.get_num_threads() == threads, "though UMAP sets them"
+    return features, label, positions
 
 
 def test_clusters_lie_apart_on_the_map(mapped):

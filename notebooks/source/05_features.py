@@ -235,8 +235,8 @@ pd.DataFrame(table, index=["precision", "recall"]).T.map("{:.0%}".format)
 
 # %% [markdown]
 # (Neighbours among 400 faces, mean of three seeds.) In epoch 10 nine in ten wrong labels are found, but four in ten
-# suspects are innocent. At the end the baseline's suspects are nearly all guilty, but it finds only about one wrong label
-# in eight: the faces have moved to where their labels want them. EAC in epoch 30 gives the best of both. The losses of
+# suspects are innocent. At the end most of the baseline's suspects are guilty, but it finds only about one wrong label
+# in ten: the faces have moved to where their labels want them. EAC in epoch 30 gives the best of both. The losses of
 # [notebook 4](04_losses.ipynb) tell the same story: both ask what the *other* faces say about a label.
 #
 # ## Take away
