@@ -30,8 +30,8 @@ HINT = (
     f"a picture file of at most {LARGEST_BYTES // 10**6} MB; it goes to the computer that runs this "
     "notebook, and no further"
 )
-CELL, GAP, TEXT = 140, 10, 17
-CHART = 440, 280
+CELL, GAP, TEXT = 124, 26, 16
+CHART = 410, 270
 
 
 @dataclass(frozen=True)
@@ -267,6 +267,7 @@ class AttentionExplorer(Explorer):
             ipywidgets.HBox([self.shown, self.left, self.right], layout={"flex_flow": "row wrap"}),
             ipywidgets.HBox([self.epoch, self.strength], layout={"flex_flow": "row wrap"}),
         )
+        self.picture.layout.max_width = f"{3 * (CELL + GAP) + GAP + CHART[0]}px"  # never enlarged
         self.follow(self.shown, self.left, self.right, self.epoch, self.strength)
 
     def pick(self, probe: int) -> None:
