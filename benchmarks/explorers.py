@@ -24,10 +24,9 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 from laboratory import (
-    FLAGS,
     VIEWPORT,
     Watch,
-    find_browser,
+    launch_browser,
     open_and_run_all,
     serve_lab,
     shown_bytes,
@@ -111,8 +110,7 @@ def main() -> None:
     runs = Path(os.environ.get("EACBOOK_RUNS", "notebooks/runs")).resolve()
     rows = []
     with sync_playwright() as playwright:
-        path = find_browser(playwright.chromium.executable_path)
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = launch_browser(playwright)
         for explorer, notebook in EXPLORERS.items():
             with tempfile.TemporaryDirectory() as place, serve_lab(Path(place), runs) as lab:
                 page = browser.new_page(base_url=lab.url, viewport=VIEWPORT)

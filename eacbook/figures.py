@@ -150,14 +150,13 @@ def loss_histograms(
     )
     if top is None:
         top = ceil(max(float(values.quantile(0.995)) for values in losses.values())) or 1
-    edges = np.linspace(0, top, 41)
     for column, values in enumerate(losses.values(), start=1):
-        of_right, of_wrong = loss_shares(values, flipped, edges)
+        of_right, of_wrong = _loss_steps(values, flipped, top)
         for name, shares in (("right labels", of_right), ("wrong labels", of_wrong)):
             colour = LABELS[name]
             # Outlines, for two translucent colours make a third where they overlap.
             figure.add_scatter(
-                x=edges,
+                x=_edges(top),
                 y=[*shares, 0],
                 name=name,
                 legendgroup=name,
@@ -251,22 +250,23 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
     """
     top = ceil(max(float(np.quantile(values, 0.995)) for values in losses.values())) or 1
     epochs = min(len(values) for values in losses.values())
-    stills = [
-        loss_histograms({name: values[epoch] for name, values in losses.items()}, flipped, top)
+    heights = [
+        [[*shares, 0] for kept in losses.values() for shares in _loss_steps(kept[epoch], flipped, top)]
         for epoch in range(epochs)
     ]
-    figure = stills[-1]
-    highest = max(max(trace.y) for still in stills for trace in still.data)
+    last = {name: kept[epochs - 1] for name, kept in losses.items()}
+    figure = loss_histograms(last, flipped, top)
+    highest = max(max(trace) for still in heights for trace in still)
     # Early on and late, nearly all lie in one step; the film is about the others.
     if highest > 0.4:
         figure.update_yaxes(range=[0, 0.4])
         figure.update_yaxes(title_text="share of these labels (cut at 40%)", col=1)
     figure.frames = [
         go.Frame(
-            name=str(epoch), traces=list(range(len(still.data))),
-            data=[go.Scatter(y=trace.y) for trace in still.data],
+            name=str(epoch), traces=list(range(len(still))),
+            data=[go.Scatter(y=trace) for trace in still],
         )
-        for epoch, still in enumerate(stills, start=1)
+        for epoch, still in enumerate(heights, start=1)
     ]  # fmt: skip
     at_once = {"mode": "immediate", "transition": {"duration": 0}}
     steps = [
@@ -299,6 +299,15 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
         ],
     )  # fmt: skip
     return figure
+
+
+def _edges(top: float) -> np.ndarray:
+    return np.linspace(0, top, 41)
+
+
+def _loss_steps(losses: Tensor, flipped: Tensor, top: float) -> tuple[np.ndarray, np.ndarray]:
+    """The heights of a loss histogram, for right and for wrong labels."""
+    return loss_shares(losses, flipped, _edges(top))
 
 
 def _finish(figure: go.Figure) -> None:

@@ -8,29 +8,27 @@ from pathlib import Path
 import pytest
 from laboratory import (
     ANSWER_SECONDS,
-    FLAGS,
     VIEWPORT,
     Watch,
-    find_browser,
+    launch_browser,
     open_and_run_all,
     serve_lab,
 )
 from playwright.sync_api import expect, sync_playwright
 
-NO_BROWSER = (
-    "no browser found: install one (apt-get install chromium, or playwright install chromium) "
-    "or name it in the environment variable CHROMIUM"
-)
+from eacbook.book import book_faces, book_run
+from eacbook.methods import EAC, Baseline
+from eacbook.methods.eac import WEIGHTS
 
 
 @pytest.fixture(scope="session")
 def browser():
     expect.set_options(timeout=ANSWER_SECONDS * 1000)
     with sync_playwright() as playwright:
-        path = find_browser(playwright.chromium.executable_path)
-        if not path:
-            pytest.fail(NO_BROWSER, pytrace=False)
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            running = launch_browser(playwright)
+        except RuntimeError as error:
+            pytest.fail(str(error), pytrace=False)
         yield running
         running.close()
 
@@ -56,6 +54,15 @@ def new_page(browser, lab):
 
     yield make
     context.close()
+
+
+@pytest.fixture(scope="session")
+def book(lab):
+    """The book's faces and its two runs of seed 0, which the notebooks trained or found."""
+    methods, faces = (Baseline(), EAC(weight=WEIGHTS["tiny"])), book_faces()
+    runs = {method.name: book_run(method, faces, folder=lab.runs) for method in methods}
+    assert all(run.stored for run in runs.values())
+    return faces, runs
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright.sync_api import Browser, Error, Locator, Page, Playwright, expect
 
 from eacbook.cli import JUPYTERLAB
 
@@ -34,6 +34,10 @@ NOTEBOOKS = ROOT / "notebooks"
 TEST_OUTPUT = ROOT / "test-output" / "browser"  # what the tests saw
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = (
+    "no browser found: install one (apt-get install chromium, or playwright install chromium) "
+    "or name it in the environment variable CHROMIUM"
+)
 FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # the network really is cut
     "--no-sandbox",
@@ -68,6 +72,18 @@ def find_browser(own: str) -> str:
     """``$CHROMIUM``, else a browser on the path, else Playwright's own, if it is installed."""
     found = [os.environ.get("CHROMIUM"), *map(shutil.which, BROWSERS)]
     return next(filter(None, found), own if Path(own).exists() else "")
+
+
+def launch_browser(playwright: Playwright) -> Browser:
+    """A browser without network.
+
+    Raises:
+        RuntimeError: there is none on this machine.
+    """
+    path = find_browser(playwright.chromium.executable_path)
+    if not path:
+        raise RuntimeError(NO_BROWSER)
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,6 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from eacbook.attention import relative_difference
-from eacbook.book import book_faces, book_run
-from eacbook.methods import EAC, Baseline
-from eacbook.methods.eac import WEIGHTS
 from eacbook.photo import crop_face, read_photo
 from eacbook.recording import Recorded
 from eacbook.widgets.attention import GIVEN, TRUE, attention_view, looks_at, recorded_look
@@ -21,13 +18,8 @@ NAMES = ("baseline", "eac")
 class Expected:
     """The pictures by the pure functions, from the runs that the notebook trained or found."""
 
-    def __init__(self, folder):
-        self.faces = book_faces()
-        methods = dict(zip(NAMES, (Baseline(), EAC(weight=WEIGHTS["tiny"])), strict=True))
-        self.runs = {
-            name: book_run(method, self.faces, folder=folder) for name, method in methods.items()
-        }
-        assert all(run.stored for run in self.runs.values())
+    def __init__(self, faces, runs):
+        self.faces, self.runs = faces, runs
         self.records = {name: Recorded.of(run) for name, run in self.runs.items()}
 
     def __call__(self, probe=0, shown=GIVEN, epoch=1, strength=0.0, names=NAMES):
@@ -44,8 +36,8 @@ class Expected:
 
 
 @pytest.fixture(scope="module")
-def expected(lab):
-    return Expected(lab.runs)
+def expected(book):
+    return Expected(*book)
 
 
 @pytest.fixture

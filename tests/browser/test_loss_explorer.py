@@ -6,20 +6,9 @@ import pytest
 from laboratory import NOTEBOOKS, assert_shows, open_and_run_all, press
 from playwright.sync_api import expect
 
-from eacbook.book import book_faces, book_run
-from eacbook.methods import EAC, Baseline
-from eacbook.methods.eac import WEIGHTS
 from eacbook.widgets.losses import detection_text, loss_view
 
 NAME = "04_losses.ipynb"
-
-
-@pytest.fixture(scope="module")
-def runs(lab):
-    methods, faces = (Baseline(), EAC(weight=WEIGHTS["tiny"])), book_faces()
-    found = {method.name: book_run(method, faces, folder=lab.runs) for method in methods}
-    assert all(run.stored for run in found.values())
-    return found
 
 
 @pytest.fixture
@@ -27,7 +16,8 @@ def explorer(run_notebook):
     return run_notebook(NAME).locator(".loss-explorer")
 
 
-def test_epoch_and_threshold(explorer, runs):
+def test_epoch_and_threshold(explorer, book):
+    _, runs = book
     image, (epoch, threshold) = explorer.locator("img"), explorer.get_by_role("slider").all()
     flipped = runs["eac"].noisy.flipped
     press(epoch, "Home")
