@@ -3,7 +3,7 @@
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData, FaceSet, load_faces, synthetic_faces
 from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosses
-from eacbook.methods import EAC, METHODS, Baseline, build_method
+from eacbook.methods import EAC, METHODS, RUL, SCN, Baseline, SmallLoss, build_method, parse_method
 from eacbook.networks import build_network
 from eacbook.noise import NoisyLabels, inject_noise
 from eacbook.train import RECIPES, Recipe, Run, train
@@ -12,6 +12,8 @@ __all__ = [
     "EAC",
     "METHODS",
     "RECIPES",
+    "RUL",
+    "SCN",
     "Baseline",
     "Checkpoint",
     "EarlyStopping",
@@ -25,10 +27,12 @@ __all__ = [
     "Recipe",
     "Run",
     "SampleLosses",
+    "SmallLoss",
     "build_method",
     "build_network",
     "inject_noise",
     "load_faces",
+    "parse_method",
     "synthetic_faces",
     "train",
 ]

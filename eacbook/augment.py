@@ -127,9 +127,10 @@ class Batch:
         images: uint8 ``[B,C,H,W]``.
         labels: int64 ``[B]``, the given labels.
         index: int64 ``[B]``, rows of the training set, on the CPU.
+        epoch: which epoch it is, counted from 0.
     """
 
-    STREAMS = ("camera", "original", "mirrored", "flip")
+    STREAMS = ("camera", "original", "mirrored", "flip", "pairs")
 
     def __init__(
         self,
@@ -138,8 +139,9 @@ class Batch:
         index: Tensor,
         generators: dict[str, torch.Generator],
         size: int | None = None,
+        epoch: int = 0,
     ):
-        self.images, self.labels, self.index = images, labels, index
+        self.images, self.labels, self.index, self.epoch = images, labels, index, epoch
         self._generators, self._size = generators, size
 
     def original(self, erasing: RandomErasing | None) -> Tensor:
@@ -152,10 +154,16 @@ class Batch:
         view = normalise(mirror(self.images), self._size)
         return self._erase(view, erasing, "mirrored")
 
-    def flip_half(self, view: Tensor) -> Tensor:
-        """Mirror a random half of the images of a view."""
+    def flipped(self, erasing: RandomErasing | None) -> Tensor:
+        """The first view, a random half of its images mirrored: for the methods with one view."""
+        view = self.original(erasing)
         draws = torch.rand(len(view), generator=self._generators["flip"], device=view.device)
         return torch.where((draws < 0.5)[:, None, None, None], mirror(view), view)
+
+    def permutation(self) -> Tensor:
+        """A random order of the batch, int64 ``[B]``: with whom each face is paired."""
+        generator = self._generators["pairs"]
+        return torch.randperm(len(self.labels), generator=generator, device=generator.device)
 
     def _erase(self, view: Tensor, erasing: RandomErasing | None, stream: str) -> Tensor:
         return view if erasing is None else erasing(view, self._generators[stream])

@@ -90,12 +90,42 @@ class Memorisation(Hook):
         training.row.update(memorised=memorised, recovered=recovered)
 
 
-class SampleLosses(Hook):
-    """Keeps the loss of every training sample in each epoch.
+class LabelsUsed(Hook):
+    """Adds what the method made of the labels, where it selects or changes them.
 
-    ``run.kept["sample_losses"]`` is float32 ``[epochs, N]``, the cross-entropy with the given label
-    when the sample's batch came: in training mode, on the augmented view, just before the step. That
-    is what methods which select samples by their loss go by, and it costs nothing.
+    * ``selected_right``: the share of right labels among those that it selected in this epoch (the
+      *label precision* of Han et al., NeurIPS 2018);
+    * ``relabelled``: how many labels are by now another one than the given one, and
+      ``relabelled_rightly``: the share of them that is the true one. All labels of all epochs are in
+      ``run.kept["labels"]``, uint8 ``[epochs, N]``.
+    """
+
+    def after_epoch(self, training: Training) -> None:
+        noisy = training.noisy
+        if "sample_selected" in training.samples:
+            selected = training.samples["sample_selected"].cpu() == 1
+            training.row["selected_right"] = _share(~noisy.flipped[selected])
+        if "sample_labels" in training.samples:
+            labels = training.labels.cpu()
+            changed = labels != noisy.given
+            training.row["relabelled"] = changed.sum().item()
+            training.row["relabelled_rightly"] = _share((labels == noisy.true)[changed])
+            keep(training, "labels", labels.to(torch.uint8))
+
+
+def _share(which: torch.Tensor) -> float | None:
+    """How much of a mask is true; None where there is nothing to count."""
+    return which.double().mean().item() if len(which) else None
+
+
+class SampleLosses(Hook):
+    """Keeps what the method says of every training sample in each epoch: its loss, above all.
+
+    ``run.kept["sample_losses"]`` is float32 ``[epochs, N]``, the cross-entropy with the label it was
+    trained on when the sample's batch came: in training mode, on the augmented view, just before the
+    step. That is what methods which select samples by their loss go by, and it costs nothing. Not a
+    number where a sample did not come in an epoch. Beside it stands what else the method says, e.g.
+    ``sample_importance`` (SCN).
 
     Raises:
         InputError: the method does not give the losses of its samples.
@@ -105,9 +135,11 @@ class SampleLosses(Hook):
         return {"keeps": "sample_losses"}
 
     def after_epoch(self, training: Training) -> None:
-        if training.sample_losses.isnan().any():
+        if "sample_losses" not in training.samples:
             raise InputError(f"{training.method.name} gives no losses of its samples to keep")
-        keep(training, "sample_losses", training.sample_losses)
+        for name, values in training.samples.items():
+            if name != "sample_labels":  # which LabelsUsed keeps
+                keep(training, name, values)
 
 
 class EarlyStopping(Hook):
@@ -218,6 +250,7 @@ class Checkpoint(Hook):
         optimizer = training.optimizer.state_dict()
         tensors = {f"network.{name}": t for name, t in training.network.state_dict().items()}
         tensors |= {f"kept.{name}": t for name, t in training.kept.items()}
+        tensors["labels"] = training.labels
         for index, state in optimizer["state"].items():
             tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
         facts = {
@@ -263,4 +296,5 @@ class Checkpoint(Hook):
                     moments[name] = torch.empty_like(parameter).copy_(moment)
         training.scheduler.load_state_dict(facts["scheduler"])
         training.kept.update(part("kept"))
+        training.labels.copy_(tensors["labels"])
         training.epoch, training.rows, training.stop = epoch, rows, facts["stop"]

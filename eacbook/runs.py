@@ -8,7 +8,6 @@ behind it; the folder gets its name when it is whole, so that half a run is neve
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import platform
@@ -28,7 +27,7 @@ from eacbook.files import write_tensors, write_text
 from eacbook.hooks import Checkpoint, Hook
 from eacbook.methods import Method
 from eacbook.noise import NoisyLabels
-from eacbook.train import Recipe, Run, choose_device, describe_training, train
+from eacbook.train import Recipe, Run, choose_device, describe_training, extend_network, train
 
 FOLDER = Path("runs")
 FACTS, NETWORK, TENSORS = "run.json", "network.safetensors", "tensors.safetensors"
@@ -61,13 +60,14 @@ def find_or_train(
     Raises:
         InputError: the stored run or checkpoint is broken or belongs to other settings.
     """
-    settings = describe_training(method, network, faces, noisy, Recipe(**recipe), hooks)
+    chosen = Recipe(**recipe)
+    settings = describe_training(method, network, faces, noisy, chosen, hooks)
     place = Path(folder) / run_name(settings)
     partial = place.with_name(place.name + ".partial")
     if fresh:
         shutil.rmtree(partial, ignore_errors=True)
     elif place.exists():
-        return load_run(place, network, settings, device)
+        return load_run(place, extend_network(method, network, faces, chosen), settings, device)
     checkpoint = Checkpoint(partial / CHECKPOINT)
     run = train(method, network, faces, noisy, device=device, hooks=[*hooks, checkpoint], **recipe)
     if run.finished:
@@ -91,7 +91,8 @@ def load_run(
 
     Args:
         place: its folder.
-        network: of the same architecture; a copy receives the stored weights.
+        network: as it was trained (see :func:`eacbook.train.extend_network`); it receives the stored
+            weights.
         settings: what the run must have been made by.
         device: where the network goes; see :func:`eacbook.train.train`.
 
@@ -104,7 +105,7 @@ def load_run(
             f"the stored run {place} was made by other settings than its name says; remove it or "
             "train again with fresh (--fresh)"
         )
-    network = copy.deepcopy(network).to(choose_device(device))
+    network = network.to(choose_device(device))
     try:
         network.load_state_dict(load_file(place / NETWORK))
         tensors = load_file(place / TENSORS)

@@ -12,7 +12,9 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from eacbook.augment import Batch
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData
-from eacbook.hooks import Checkpoint, History, Hook, Memorisation
+from eacbook.hooks import Checkpoint, History, Hook, LabelsUsed, Memorisation
 from eacbook.methods import Method, describe_method
 from eacbook.noise import NoisyLabels
 
@@ -49,6 +51,8 @@ class Recipe:
             epoch, as in the paper.
         decay: for the exponential schedule.
         size: pixels at which the network works; None keeps the stored size.
+        balanced: draw every class equally often in an epoch, faces of rare classes repeatedly and
+            not every face of a frequent one; as the papers do for AffectNet, and only there.
         seed: of the order of the batches and of the augmentation.
 
     Raises:
@@ -62,6 +66,7 @@ class Recipe:
     schedule: str = "one-cycle"
     decay: float = 0.95
     size: int | None = None
+    balanced: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -96,14 +101,17 @@ class Training:
     """A training as its hooks see it.
 
     Attributes:
-        network, method, faces, noisy, recipe, optimizer, scheduler: what is trained, on what, how.
+        network: what is trained, with what the method added to it.
+        method, faces, noisy, recipe, optimizer, scheduler: how, and on what.
         settings: all that decides the outcome, as plain values; see :func:`describe_training`.
         device: where it is trained.
         batches_per_epoch: how many batches an epoch has.
         epoch: number of finished epochs.
+        labels: int64 ``[N]`` on the device, with which training goes on: the given ones, unless the
+            method changed some.
         losses: the loss and its parts after every batch of this epoch, scalars on the device.
-        sample_losses: float32 ``[N]`` on the device, of every training face when its batch came in
-            this epoch; not a number where the method does not say.
+        samples: what the method said of every training face when its batch came in this epoch, float32
+            ``[N]`` on the device, under the method's names; not a number where a face did not come.
         row: what is known of this epoch; hooks add columns after the epoch.
         rows: the rows of all finished epochs.
         kept: tensors that hooks keep, the first dimension of each the epochs; checkpointed, and
@@ -121,9 +129,10 @@ class Training:
     settings: dict
     device: torch.device
     batches_per_epoch: int
+    labels: Tensor
     epoch: int = 0
     losses: list[dict[str, Tensor]] = field(default_factory=list)
-    sample_losses: Tensor | None = None
+    samples: dict[str, Tensor] = field(default_factory=dict)
     row: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
     kept: dict[str, Tensor] = field(default_factory=dict)
@@ -138,7 +147,8 @@ class Run:
         network: the trained network.
         rows: one dictionary per epoch: epoch, learning_rate, loss and its parts, test_accuracy,
             validation_accuracy (where there is a split), memorised, recovered, seconds (of training,
-            without evaluation), and what further hooks added.
+            without evaluation), what the method made of the labels (selected_right, relabelled,
+            relabelled_rightly), and what further hooks added.
         noisy: the training labels.
         settings: what produced the run; see :func:`describe_training`.
         finished: False if it was interrupted before its last epoch.
@@ -216,10 +226,9 @@ def train(
     recipe = Recipe(**recipe)
     settings = describe_training(method, network, faces, noisy, recipe, hooks)
     device = choose_device(device)
-    network = copy.deepcopy(network).to(device)
+    network = extend_network(method, network, faces, recipe).to(device)
     optimizer = torch.optim.Adam(
-        network.parameters(),
-        recipe.learning_rate,
+        _parameter_groups(network, recipe.learning_rate, method.head_rate),
         weight_decay=recipe.weight_decay,
         fused=device.type != "mps",
     )
@@ -236,8 +245,14 @@ def train(
         settings,
         device,
         batches_per_epoch,
+        noisy.given.to(device, copy=True),
     )
-    hooks = [History(), Memorisation(), *sorted(hooks, key=lambda h: isinstance(h, Checkpoint))]
+    hooks = [
+        History(),
+        Memorisation(),
+        LabelsUsed(),
+        *sorted(hooks, key=lambda h: isinstance(h, Checkpoint)),
+    ]
 
     with contextlib.ExitStack() as endings:
         # A checkpoint starts first, so that the others see the epoch from which it goes on.
@@ -264,13 +279,34 @@ def train(
     return Run(network.eval(), training.rows, noisy, settings, finished, kept=training.kept)
 
 
+def extend_network(
+    method: Method, network: nn.Module, faces: FaceData, recipe: Recipe
+) -> nn.Module:
+    """A copy of the network with what the method adds to it."""
+    size = recipe.size or faces.image_size
+    return method.extend(copy.deepcopy(network), size, recipe.seed)
+
+
+def _parameter_groups(network: nn.Module, learning_rate: float, head_rate: float) -> list[dict]:
+    """One group, or two where the classifier has a learning rate of its own."""
+    if head_rate == 1:
+        return [{"params": list(network.parameters()), "lr": learning_rate}]
+    head = list(network.fc.parameters())
+    rest = [p for p in network.parameters() if all(p is not of_head for of_head in head)]
+    return [
+        {"params": rest, "lr": learning_rate},
+        {"params": head, "lr": learning_rate * head_rate},
+    ]
+
+
 def _build_scheduler(
     optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per_epoch: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """A scheduler that is stepped after every batch."""
     if recipe.schedule == "one-cycle":
         steps = recipe.epochs * batches_per_epoch
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps)
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, steps)
     return torch.optim.lr_scheduler.StepLR(
         optimizer, step_size=batches_per_epoch, gamma=recipe.decay
     )
@@ -280,31 +316,45 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
     started = time.perf_counter()
     network, optimizer, scheduler = training.network, training.optimizer, training.scheduler
     training.row = {"epoch": training.epoch + 1, "learning_rate": scheduler.get_last_lr()[0]}
-    training.losses = []
-    training.sample_losses = torch.full(
-        (len(training.faces.train),), math.nan, device=training.device
-    )
+    training.losses, training.samples = [], {}
     network.train()
     # Layers with randomness of their own (dropout) draw from torch's global generator.
     gpus = [training.device] if training.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(stream_seed(training.recipe.seed, "layers", training.epoch))
         for batch in batches(
-            training.faces, training.noisy, training.recipe, training.epoch, training.device
+            training.faces,
+            training.noisy,
+            training.recipe,
+            training.epoch,
+            training.device,
+            training.labels,
         ):
             losses = training.method.loss(network, batch)
             optimizer.zero_grad()
             losses["loss"].backward()
             optimizer.step()
             scheduler.step()
-            of_samples = losses.pop("sample_losses", None)
-            if of_samples is not None:
-                training.sample_losses[batch.index] = of_samples.detach().float()
-            training.losses.append({name: loss.detach() for name, loss in losses.items()})
+            _note(training, batch, losses)
             for hook in hooks:
                 hook.after_batch(training)
     _check_finite(training)
     training.row["seconds"] = time.perf_counter() - started
+
+
+def _note(training: Training, batch: Batch, losses: dict[str, Tensor]) -> None:
+    """Keep what the method said of a batch: scalars for the epoch's means, the rest by face."""
+    scalars = {}
+    for name, value in losses.items():
+        if not name.startswith("sample_"):
+            scalars[name] = value.detach()
+            continue
+        if name == "sample_labels":
+            training.labels[batch.index] = value
+        if name not in training.samples:
+            training.samples[name] = torch.full_like(training.labels, math.nan, dtype=torch.float32)
+        training.samples[name][batch.index] = value.detach().float()
+    training.losses.append(scalars)
 
 
 def batches(
@@ -313,17 +363,56 @@ def batches(
     recipe: Recipe,
     epoch: int,
     device: torch.device | str = "cpu",
+    labels: Tensor | None = None,
 ) -> Iterator[Batch]:
-    """The very batches of an epoch (from 0): every training face once, in an order of this epoch."""
+    """The very batches of an epoch (from 0), in an order of this epoch.
+
+    Every training face comes once; with ``recipe.balanced``, as often as the draw has it. The images
+    are read, from the disk where they are memory-mapped, and sent to the device by a thread of their
+    own, ahead of the network.
+
+    Args:
+        labels: int64 ``[N]``, those of a method that changes labels; None for the given ones.
+    """
 
     def generator(stream: str, on: torch.device | str = device) -> torch.Generator:
         return torch.Generator(on).manual_seed(stream_seed(recipe.seed, stream, epoch))
 
-    order = torch.randperm(len(faces.train), generator=generator("order", "cpu"))
+    def read(index: Tensor) -> tuple[Tensor, Tensor]:
+        images = faces.train.images[index]
+        if torch.device(device).type == "cuda":
+            images = images.pin_memory()
+        return index, images.to(device, non_blocking=True)
+
+    labels = noisy.given.to(device) if labels is None else labels
     streams = {name: generator(name) for name in Batch.STREAMS}
-    for index in order.split(recipe.batch_size):
-        images, labels = faces.train.images[index], noisy.given[index]
-        yield Batch(images.to(device), labels.to(device), index, streams, recipe.size)
+    order = _order(noisy.given, recipe.balanced, generator("order", "cpu"))
+    for index, images in _ahead(read, order.split(recipe.batch_size)):
+        yield Batch(images, labels[index], index, streams, recipe.size, epoch)
+
+
+def _order(given: Tensor, balanced: bool, generator: torch.Generator) -> Tensor:
+    """int64 ``[N]``, the rows in which an epoch sees them."""
+    if not balanced:
+        return torch.randperm(len(given), generator=generator)
+    rarity = 1 / given.bincount().double()
+    return torch.multinomial(rarity[given], len(given), replacement=True, generator=generator)
+
+
+AHEAD = 4
+"""Batches that are read ahead of the network."""
+
+
+def _ahead(read: Callable, items: Iterable) -> Iterator:
+    """What ``read`` makes of each item, in order; a thread reads while the ones before are used."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque()
+        for item in items:
+            waiting.append(thread.submit(read, item))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _check_finite(training: Training) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from eacbook.augment import Batch
 from eacbook.faces import FaceData, FaceSet
 from eacbook.networks import ClassActivationNetwork, build_network
 from eacbook.noise import inject_noise
@@ -78,3 +80,49 @@ def same_weights(one, other):
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) for name in first
     )
+
+
+def batch(count=2, labels=(0, 1), pixels=16, seed=0, epoch=0):
+    """A batch of noise."""
+    generator = torch.Generator().manual_seed(99)
+    images = torch.randint(1, 256, (count, 1, pixels, pixels), generator=generator)
+    streams = {
+        name: torch.Generator().manual_seed(seed + number)
+        for number, name in enumerate(Batch.STREAMS)
+    }
+    index = torch.arange(count)
+    return Batch(images.to(torch.uint8), torch.tensor(labels), index, streams, epoch=epoch)
+
+
+class Scripted(nn.Module):
+    """Answers with what it was told, view after view, and remembers what it was shown."""
+
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers, self.seen = list(answers), []
+
+    def forward(self, x):
+        self.seen.append(x)
+        return self.answers[len(self.seen) - 1]
+
+
+def leaf(values):
+    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
+
+
+def numpy_cross_entropy(logits, labels):
+    """Of every row of ``[B,K]`` with its label, in float64, by its definition."""
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    shares = exponentials / exponentials.sum(1, keepdims=True)
+    return -np.log(shares[np.arange(len(labels)), labels])
+
+
+def numpy_gradient(function, values, step=1e-6):
+    """The gradient of a scalar function of an array, by central differences."""
+    gradient = np.zeros_like(values)
+    for place in np.ndindex(values.shape):
+        moved = [values.copy(), values.copy()]
+        moved[0][place] += step
+        moved[1][place] -= step
+        gradient[place] = (function(moved[0]) - function(moved[1])) / (2 * step)
+    return gradient

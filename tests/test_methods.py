@@ -7,40 +7,24 @@ import math
 
 import pytest
 import torch
-from conftest import small_network
+from conftest import Scripted, batch, leaf, small_network
 from torch import nn
 
-from eacbook.augment import Batch, RandomErasing, mirror
+from eacbook.augment import RandomErasing, mirror
 from eacbook.errors import InputError
-from eacbook.methods import EAC, METHODS, Baseline, build_method, describe_method
+from eacbook.methods import (
+    EAC,
+    METHODS,
+    RUL,
+    SCN,
+    Baseline,
+    SmallLoss,
+    build_method,
+    describe_method,
+    parse_method,
+)
 
 LN2, LN3 = math.log(2), math.log(3)
-
-
-def batch(count=2, labels=(0, 1), pixels=16, seed=0):
-    generator = torch.Generator().manual_seed(99)
-    images = torch.randint(1, 256, (count, 1, pixels, pixels), generator=generator)
-    streams = {
-        name: torch.Generator().manual_seed(seed + number)
-        for number, name in enumerate(Batch.STREAMS)
-    }
-    return Batch(images.to(torch.uint8), torch.tensor(labels), torch.arange(count), streams)
-
-
-class Scripted(nn.Module):
-    """Answers with what it was told, view after view, and remembers what it was shown."""
-
-    def __init__(self, *answers):
-        super().__init__()
-        self.answers, self.seen = list(answers), []
-
-    def forward(self, x):
-        self.seen.append(x)
-        return self.answers[len(self.seen) - 1]
-
-
-def leaf(values):
-    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
 
 
 @pytest.fixture
@@ -138,10 +122,16 @@ def test_without_erasing_nothing_is_erased(views):
     assert torch.equal(network.seen[0], again.original(None))
     assert torch.equal(network.seen[1], again.mirrored(None))
 
+    network = Scripted(*views)
+    EAC(erasing_scale=0.9).loss(network, batch())
+    again = batch()
+    assert torch.equal(network.seen[0], again.original(RandomErasing(scale=(0.02, 0.9))))
+    assert torch.equal(network.seen[1], again.mirrored(RandomErasing(scale=(0.02, 0.9))))
+
     plain = Scripted(views[0])
     Baseline(erasing=False).loss(plain, batch())
     again = batch()
-    assert torch.equal(plain.seen[0], again.flip_half(again.original(None)))
+    assert torch.equal(plain.seen[0], again.flipped(None))
 
 
 def test_shared_erasing_mirrors_the_view_that_is_already_erased():
@@ -199,7 +189,13 @@ def test_a_weight_that_is_none_is_refused(weight):
 
 @pytest.mark.parametrize(
     "method",
-    [Baseline(), Baseline(erasing=False), EAC(), EAC(weight=0.3, one_pass=True, erasing=False)],
+    [
+        Baseline(erasing=False),
+        EAC(weight=0.3, one_pass=True, erasing=False),
+        SmallLoss(noise_rate=0.2, ramp=3),
+        SCN(relabel_any=True),
+        RUL(dimension=8),
+    ],
 )
 def test_a_description_builds_the_same_method_again(method):
     description = json.loads(json.dumps(describe_method(method)))
@@ -219,3 +215,52 @@ def test_an_unknown_hyperparameter_is_answered_with_the_known_ones():
 def test_the_papers_weight_is_the_default():
     assert EAC().weight == 5.0
     assert build_method("eac") == EAC()
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("baseline", Baseline()),
+        ("eac", EAC(weight=1.5)),
+        ("eac:weight=2, erasing=false", EAC(weight=2, erasing=False)),
+        ("eac:erasing_scale=0.4,one_pass=TRUE", EAC(weight=1.5, erasing_scale=0.4, one_pass=True)),
+        ("small_loss", SmallLoss(noise_rate=0.3)),
+        ("small_loss:noise_rate=0.1,ramp=5", SmallLoss(noise_rate=0.1, ramp=5)),
+        ("scn:relabel_any=true", SCN(relabel_any=True)),
+        ("rul:head_rate=1", RUL(head_rate=1)),
+    ],
+)
+def test_a_method_is_read_from_a_text(text, method):
+    assert parse_method(text, network="tiny", noise_rate=0.3) == method
+
+
+def test_without_a_network_and_a_rate_the_papers_defaults_and_needs_hold():
+    assert parse_method("eac") == EAC(weight=5.0)
+    with pytest.raises(InputError, match="small_loss must be told its noise_rate"):
+        parse_method("small_loss")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mixup:alpha=1", "unknown method 'mixup'"),
+        ("eac:strength=2", "eac has no strength: it has weight, erasing"),
+        ("eac:weight=much", "weight is 'much', expected a number"),
+        ("scn:relabel_epoch=1.5", "relabel_epoch is '1.5', expected a whole number"),
+        ("eac:erasing=no", "erasing is 'no', expected true or false"),
+        ("eac:weight", "expected key=value once for each key, got 'weight'"),
+        ("eac:weight=1,weight=2", "expected key=value once for each key, got 'weight=2'"),
+        ("eac:weight=nan", "weight must be a finite number"),
+        ("eac:erasing_scale=0.01", "erasing_scale must lie in 0.02 to 1"),
+        ("small_loss:noise_rate=1", "noise_rate must be 0 or more and below 1, got 1.0"),
+        ("small_loss:noise_rate=0.2,ramp=0", "ramp must be at least 1 epoch"),
+        ("scn:high_share=2", "high_share must lie in 0 to 1, got 2.0"),
+        ("scn:relabel_epoch=0", "relabel_epoch must be at least 1"),
+        ("rul:dimension=0", "dimension must be at least 1"),
+        ("rul:dropout=1", "dropout must be 0 or more and below 1"),
+        ("rul:head_rate=0", "head_rate must be a number above 0"),
+    ],
+)
+def test_a_text_that_is_no_method_gets_one_sentence(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_method(text)

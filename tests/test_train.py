@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -15,9 +16,9 @@ from eacbook.augment import RandomErasing, mirror
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
 from eacbook.hooks import EarlyStopping, Hook, Progress, SampleLosses
-from eacbook.methods import EAC, Baseline
+from eacbook.methods import EAC, Baseline, Method
 from eacbook.noise import NoisyLabels, inject_noise
-from eacbook.train import RECIPES, Recipe, Run, batches, describe_training, train
+from eacbook.train import AHEAD, RECIPES, Recipe, Run, batches, describe_training, train
 
 QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
 
@@ -33,7 +34,7 @@ def facts(run):
 
 
 @dataclass(frozen=True)
-class Spying:
+class Spying(Method):
     """Another method, and all that it is shown."""
 
     name = "spying"
@@ -106,6 +107,78 @@ def test_the_network_works_at_the_size_of_the_recipe(faces, noisy):
     assert all(view.shape[1:] == (3, 24, 24) for views in spy.views for view in views)
 
 
+def test_a_balanced_epoch_draws_every_class_alike_and_the_same_way_again(faces):
+    given = torch.tensor([0] * 80 + [1] * 12 + [2] * 4)
+    few = NoisyLabels(given, faces.train.labels, torch.zeros(96, dtype=torch.bool), {})
+    recipe = Recipe(balanced=True, batch_size=32)
+
+    def drawn(epoch):
+        return torch.cat([batch.index for batch in batches(faces, few, recipe, epoch)])
+
+    counts = torch.stack([given[drawn(epoch)].bincount(minlength=3) for epoch in range(100)])
+    assert (counts.sum(1) == 96).all(), "an epoch is as long as ever"
+    assert torch.allclose(counts.double().mean(0), torch.full((3,), 32.0).double(), atol=2)
+    assert torch.equal(drawn(5), drawn(5)) and not torch.equal(drawn(5), drawn(6))
+
+
+def test_a_balanced_training_says_nothing_of_faces_that_did_not_come(faces, noisy):
+    run = train(
+        Baseline(), small_network(), faces, noisy, balanced=True, hooks=[SampleLosses()],
+        **(QUICK | {"epochs": 1}),
+    )  # fmt: skip
+    index = torch.cat([b.index for b in batches(faces, noisy, Recipe(balanced=True), 0)])
+    came = torch.zeros(96, dtype=torch.bool)
+    came[index] = True
+    assert 0 < came.sum() < 96
+    assert torch.equal(~run.kept["sample_losses"][0].isnan(), came)
+
+
+class Reading:
+    """Images that remember by which thread and in which order they were read."""
+
+    def __init__(self, images, broken=None):
+        self.images, self.broken, self.read = images, broken, []
+
+    def __getitem__(self, index):
+        self.read.append((threading.current_thread(), index))
+        if len(self.read) == self.broken:
+            raise OSError("the disk is gone")
+        return self.images[index]
+
+
+def with_images(faces, images):
+    return replace(faces, train=replace(faces.train, images=images))
+
+
+def test_batches_are_read_ahead_by_another_thread_and_never_all_at_once(faces, noisy):
+    images = Reading(faces.train.images)
+    stream = batches(with_images(faces, images), noisy, Recipe(batch_size=8), epoch=0)
+    first = next(stream)
+    stream.close()
+    assert 1 < len(images.read) <= AHEAD + 1 < 12, "12 batches in all"
+    (thread, index), *_ = images.read
+    assert thread is not threading.current_thread() and not thread.is_alive()
+    assert torch.equal(first.index, index)
+
+
+def test_what_goes_wrong_while_reading_ends_the_training(faces, noisy):
+    images = Reading(faces.train.images, broken=2)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(batches(with_images(faces, images), noisy, Recipe(batch_size=8), epoch=0))
+
+
+def test_labels_that_a_method_changes_are_not_the_callers(faces, noisy):
+    class Relabelling(Baseline):
+        def loss(self, network, batch):
+            return super().loss(network, batch) | {"sample_labels": 0 * batch.labels}
+
+    given = noisy.given.clone()
+    run = train(Relabelling(), small_network(), faces, noisy, **(QUICK | {"epochs": 1}))
+    assert torch.equal(noisy.given, given) and given.any()
+    assert run.rows[0]["relabelled"] == (given != 0).sum()
+    assert not run.kept["labels"].any()
+
+
 # ---------------------------------------------------------------------------- the same end
 
 
@@ -122,7 +195,7 @@ def test_the_same_seed_ends_in_the_same_weights_and_another_seed_elsewhere(faces
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Drawing(Method):
     """Draws from torch's global generator, as dropout does."""
 
     name = "drawing"
@@ -355,7 +428,7 @@ def test_labels_that_do_not_fit_the_faces_are_refused(faces, given, message):
 
 
 @dataclass(frozen=True)
-class Exploding:
+class Exploding(Method):
     """Its loss is not a number from its eighth batch on."""
 
     name = "exploding"

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import Batch, RandomErasing
+from eacbook.methods.method import Method
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(Method):
     """loss = CE(logits, given labels), on EAC's first view with random flips.
 
     Attributes:
@@ -23,7 +24,6 @@ class Baseline:
     erasing: bool = True
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        view = batch.flip_half(batch.original(RandomErasing() if self.erasing else None))
-        logits, _ = network(view)
+        logits, _ = network(batch.flipped(RandomErasing() if self.erasing else None))
         losses = functional.cross_entropy(logits, batch.labels, reduction="none")
         return {"loss": losses.mean(), "sample_losses": losses}

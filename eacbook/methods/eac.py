@@ -21,20 +21,25 @@ from torch.nn import functional
 from eacbook.attention import flip_consistency
 from eacbook.augment import Batch, RandomErasing, mirror
 from eacbook.errors import InputError
+from eacbook.methods.method import Method
 
 WEIGHTS = {"tiny": 1.5, "resnet18": 5.0, "resnet50": 5.0}
 """The weight for each network: the paper's for the ResNets; ``tiny``, trained from scratch, has maps of
 another scale, and its weight was chosen on validation faces (benchmarks/README.md)."""
 
+SMALLEST = RandomErasing().scale[0]
+
 
 @dataclass(frozen=True)
-class EAC:
+class EAC(Method):
     """Erasing Attention Consistency; every part can be switched off for an ablation.
 
     Attributes:
         weight: of the flip consistency; 5 in the paper, and see :data:`WEIGHTS`. 0 switches the part
             off, and the mirrored view is then not computed.
         erasing: False switches the erasing off.
+        erasing_scale: the largest rectangle that is erased, as a share of the image; the smallest
+            is 0.02 of it.
         labels_on_both_views: True switches the imbalanced framework off: the cross-entropy is the
             mean over both views.
         shared_erasing: the published pipeline for *clean* labels, for reproduction: the second view
@@ -46,6 +51,7 @@ class EAC:
     name: ClassVar[str] = "eac"
     weight: float = 5.0
     erasing: bool = True
+    erasing_scale: float = 0.25
     labels_on_both_views: bool = False
     shared_erasing: bool = False
     one_pass: bool = False
@@ -53,9 +59,11 @@ class EAC:
     def __post_init__(self):
         if not 0 <= self.weight < float("inf"):
             raise InputError(f"weight must be a finite number, 0 or more, got {self.weight}")
+        if not SMALLEST <= self.erasing_scale <= 1:
+            raise InputError(f"erasing_scale must lie in {SMALLEST} to 1, got {self.erasing_scale}")
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        erasing = RandomErasing() if self.erasing else None
+        erasing = RandomErasing(scale=(SMALLEST, self.erasing_scale)) if self.erasing else None
         original = batch.original(erasing)
         if self.weight == 0 and not self.labels_on_both_views:
             logits, _ = network(original)

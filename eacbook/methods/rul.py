@@ -1,0 +1,140 @@
+"""Relative Uncertainty Learning (Zhang, Wang and Deng, NeurIPS 2021).
+
+Two branches stand on the backbone: one gives the feature mu, the other the uncertainty s of a face
+(sections 3.2 and 3.3: feature mixup and the add-up loss). Each face i is mixed with another one, j, of
+its batch, and the mixture must be recognised as both:
+
+    s = mean(exp(uncertainty branch))
+    mixed = (s_i mu_i + s_j mu_j) / (s_i + s_j)
+    loss = (CE(W mixed, label of i) + CE(W mixed, label of j)) / 2
+
+The face that is harder to recognise needs the larger share of the mixture, so the branch learns which
+one that is: uncertainty is relative. Nothing is mixed when the network predicts.
+
+Published: features of 64 numbers, dropout 0.4, the classifier's learning rate ten times the backbone's
+(2e-3 and 2e-4), batches of 64. The factor 1/2 is the code's; the paper adds both losses up. Its code
+logs a training accuracy on the *mixed* features; ours, like everyone's, is measured on faces, in
+evaluation mode. Its branches see every place of the feature maps, so the class activation maps
+generalise: what each place adds to the logits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eacbook.augment import Batch, RandomErasing
+from eacbook.errors import InputError
+from eacbook.methods.method import Method
+from eacbook.networks import evaluation_mode
+
+
+@dataclass(frozen=True)
+class RUL(Method):
+    """Relative Uncertainty Learning.
+
+    Attributes:
+        dimension: of the feature mu.
+        dropout: probability, in front of both branches.
+        head_rate: the classifier's learning rate, in units of the recipe's.
+    """
+
+    name: ClassVar[str] = "rul"
+    dimension: int = 64
+    dropout: float = 0.4
+    head_rate: float = 10.0
+
+    def __post_init__(self):
+        if self.dimension < 1:
+            raise InputError(f"dimension must be at least 1, got {self.dimension}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be 0 or more and below 1, got {self.dropout}")
+        if not 0 < self.head_rate < float("inf"):
+            raise InputError(f"head_rate must be a number above 0, got {self.head_rate}")
+
+    def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
+        """The network with both branches and a classifier of their feature."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return RelativeUncertaintyNetwork(network, size, self.dimension, self.dropout)
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        if len(batch.labels) < 2:
+            raise InputError(
+                "rul cannot mix a batch of one face: choose another batch size, so that the last "
+                "batch of an epoch is larger"
+            )
+        features = network.backbone(batch.flipped(RandomErasing()))
+        mu, uncertainty = network.mu(features), network.log_variance(features).exp().mean(1)
+        other = batch.permutation()
+        share = (uncertainty / (uncertainty + uncertainty[other]))[:, None]
+        logits = network.fc(share * mu + (1 - share) * mu[other])
+        both = [
+            functional.cross_entropy(logits, labels)
+            for labels in (batch.labels, batch.labels[other])
+        ]
+        with torch.no_grad():
+            losses = functional.cross_entropy(network.fc(mu), batch.labels, reduction="none")
+        return {
+            "loss": (both[0] + both[1]) / 2,
+            "sample_losses": losses,
+            "sample_uncertainty": uncertainty,
+        }
+
+
+class RelativeUncertaintyNetwork(nn.Module):
+    """A backbone under a branch for the feature, one for its uncertainty, and a classifier.
+
+    Args:
+        network: with a ``backbone`` and a classifier ``fc``, which is replaced.
+        size: height and width of the images in pixels: a branch has weights for every place.
+        dimension: D, of the feature.
+        dropout: probability.
+    """
+
+    def __init__(self, network: nn.Module, size: int, dimension: int, dropout: float):
+        super().__init__()
+        self.name, self.weights = network.name, network.weights
+        self.backbone = network.backbone
+        with evaluation_mode(self.backbone), torch.no_grad():
+            weight = network.fc.weight
+            channels, *self.places = self.backbone(weight.new_zeros(1, 3, size, size)).shape[1:]
+
+        def branch() -> nn.Sequential:
+            return nn.Sequential(
+                nn.BatchNorm2d(channels, eps=2e-5, affine=False),
+                nn.Dropout(dropout),
+                nn.Flatten(),
+                nn.Linear(channels * self.places[0] * self.places[1], dimension),
+                nn.BatchNorm1d(dimension, eps=2e-5),
+            )
+
+        self.mu, self.log_variance = branch(), branch()
+        self.fc = nn.Linear(dimension, network.fc.out_features)
+        self.to(weight.device)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised ``[B,3,H,W]`` to logits ``[B,K]`` and maps ``[B,K,h,w]``."""
+        return self.classify(self.backbone(images))
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``[B,C,h,w]`` of the backbone to logits ``[B,K]`` and maps ``[B,K,h,w]``.
+
+        The way from the features to the logits is linear where batch normalisation uses its running
+        statistics: the logits are the mean of the maps over the places, and a constant. The maps
+        always use them, and hold the weights fast, as :class:`eacbook.networks.ClassActivationNetwork`
+        does.
+        """
+        normalised, _, _, linear, norm = self.mu
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        weights = (self.fc.weight * scale) @ linear.weight
+        weights = weights.detach().view(len(weights), -1, *self.places)
+        before = functional.batch_norm(
+            features, normalised.running_mean, normalised.running_var, eps=normalised.eps
+        )
+        maps = torch.einsum("bchw,kchw->bkhw", before, weights) * (self.places[0] * self.places[1])
+        return self.fc(self.mu(features)), maps

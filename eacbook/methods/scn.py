@@ -1,0 +1,115 @@
+"""Self-Cure Network (Wang, Peng, Yang, Lu and Qiao, CVPR 2020, arXiv 2002.10392).
+
+    importance of a sample:  alpha = sigmoid(w features)                               (equation 1)
+    weighted cross-entropy:  CE(alpha * logits, labels)                                (equation 2)
+    rank regularisation:     max(0, margin - (mean alpha of the high group
+                                              - mean alpha of the low group))         (equations 3, 4)
+    loss = (1 - rank_weight) * weighted cross-entropy + rank_weight * rank regularisation
+    relabelling:  a sample of the low group takes the label that is predicted, if
+                  P(predicted) - P(label) > relabel_margin                             (equation 5)
+
+The high group is the share ``high_share`` of a batch with the largest importance. alpha is positive,
+so the prediction is that of the logits alone, and the network predicts without it.
+
+Where the published code differs: it adds both losses (``rank_weight`` 0.5 up to the scale, which Adam
+hardly sees), and it relabels *any* sample of the batch (``relabel_any``), not the low group alone.
+The margin of 0.15 is the paper's for batches of 1,024; with 64 the authors advise 0.07.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eacbook.augment import Batch, RandomErasing
+from eacbook.errors import InputError
+from eacbook.methods.method import Method
+
+
+@dataclass(frozen=True)
+class SCN(Method):
+    """Self-Cure Network: weigh the samples, rank the weights, change labels.
+
+    Attributes:
+        high_share: beta, the share of a batch that is of high importance.
+        rank_margin: delta 1, by which the means of both groups must differ.
+        rank_weight: gamma, of the rank regularisation, 0 to 1.
+        relabel_epoch: the first epoch, counted from 1, in which labels are changed.
+        relabel_margin: delta 2, between the probabilities of the predicted and the given label.
+        relabel_any: the published code's rule: samples of the high group may change, too.
+    """
+
+    name: ClassVar[str] = "scn"
+    high_share: float = 0.7
+    rank_margin: float = 0.15
+    rank_weight: float = 0.5
+    relabel_epoch: int = 10
+    relabel_margin: float = 0.2
+    relabel_any: bool = False
+
+    def __post_init__(self):
+        for name in ("high_share", "rank_margin", "rank_weight", "relabel_margin"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
+        if self.relabel_epoch < 1:
+            raise InputError(f"relabel_epoch must be at least 1, got {self.relabel_epoch}")
+
+    def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
+        """The network with a layer ``importance``: pooled features to alpha before the sigmoid."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            network.importance = nn.Linear(network.fc.in_features, 1)
+        return network
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        features = network.backbone(batch.flipped(RandomErasing()))
+        logits, _ = network.classify(features)
+        importance = network.importance(features.mean((2, 3))).squeeze(1).sigmoid()
+        weighted = importance[:, None] * logits
+        losses = functional.cross_entropy(weighted, batch.labels, reduction="none")
+        high, low = self.groups(importance)
+        difference = importance[high].mean() - importance[low].mean()
+        rank = (self.rank_margin - difference).clamp(min=0)
+        cross_entropy = losses.mean()
+        return {
+            "loss": (1 - self.rank_weight) * cross_entropy + self.rank_weight * rank,
+            "cross_entropy": cross_entropy,
+            "rank_regularisation": rank,
+            "sample_losses": losses,
+            "sample_importance": importance,
+            "sample_labels": self.relabel(weighted, batch, low),
+        }
+
+    def groups(self, importance: Tensor) -> tuple[Tensor, Tensor]:
+        """Places in the batch of the high and of the low group; neither is empty.
+
+        Raises:
+            InputError: the batch is of one face.
+        """
+        if len(importance) < 2:
+            raise InputError(
+                "scn cannot rank a batch of one face: choose another batch size, so that the last "
+                "batch of an epoch is larger"
+            )
+        count = min(max(int(self.high_share * len(importance)), 1), len(importance) - 1)
+        order = importance.detach().argsort(descending=True)
+        return order[:count], order[count:]
+
+    @torch.no_grad()
+    def relabel(self, weighted: Tensor, batch: Batch, low: Tensor) -> Tensor:
+        """The labels to go on with, int64 ``[B]``, from the weighted logits ``[B,K]``."""
+        if batch.epoch + 1 < self.relabel_epoch:
+            return batch.labels
+        probabilities = weighted.softmax(1)
+        highest, predicted = probabilities.max(1)
+        of_label = probabilities.gather(1, batch.labels[:, None]).squeeze(1)
+        changes = highest - of_label > self.relabel_margin
+        if not self.relabel_any:
+            may_change = torch.zeros_like(changes)
+            may_change[low] = True
+            changes &= may_change
+        return torch.where(changes, predicted, batch.labels)
