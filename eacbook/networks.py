@@ -7,14 +7,18 @@ al., CVPR 2016). A loss on the maps therefore moves the features and never the c
 
 from __future__ import annotations
 
+import pickle
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.errors import InputError
+from eacbook.weights import Match, fill_network, load_weights
 
 
 class ClassActivationNetwork(nn.Module):
@@ -25,11 +29,18 @@ class ClassActivationNetwork(nn.Module):
         channels: C.
         num_classes: K.
         name: under which runs are listed.
+
+    Attributes:
+        weights: what the backbone started from, as it was given to :func:`build_network`; None if
+            from random weights.
+        weights_match: what of it matched.
     """
 
     def __init__(self, backbone: nn.Module, channels: int, num_classes: int, name: str = "custom"):
         super().__init__()
         self.name = name
+        self.weights: str | None = None
+        self.weights_match: Match | None = None
         self.backbone = backbone
         self.fc = nn.Linear(channels, num_classes)
 
@@ -66,13 +77,11 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.body(x) + self.shortcut(x))
 
 
-def _tiny(weights: str | None) -> tuple[nn.Module, int]:
+def _tiny() -> tuple[nn.Module, int]:
     """For drawn faces on a CPU: 48 x 48 pixels to maps of 6 x 6; 147,159 weights with 7 classes.
 
     Resolution is given up early and widths are multiples of 16, because that is what a CPU is fast at.
     """
-    if weights is not None:
-        raise InputError(f"there are no weights {weights!r} for 'tiny': it learns from scratch")
     stem = nn.Sequential(
         nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(16),
@@ -82,46 +91,99 @@ def _tiny(weights: str | None) -> tuple[nn.Module, int]:
     return nn.Sequential(stem, *blocks), 64
 
 
-def _residual_network(name: str, weights: str | None) -> tuple[nn.Module, int]:
-    """torchvision's ResNet without its pooling and classifier."""
+def _resnet(name: str, caffe: bool = False) -> tuple[nn.Module, int]:
+    """torchvision's ResNet without its pooling and classifier; its parts keep their names.
+
+    Caffe-style is what VGGFace2's weights were trained with (Cao et al., FG 2018) and what the
+    published code of EAC builds: a bottleneck strides in its first 1x1 convolution, not in its 3x3,
+    and the max-pooling pads nothing and rounds up. All shapes are the same, the function is not.
+    Pictures enter it as they enter every network here (red, green, blue; ImageNet's mean and
+    deviation), as in EAC's code, though VGGFace2's saw blue, green, red minus their own mean.
+    """
     import torchvision  # slow to import, and `tiny` does without it
 
-    enum = torchvision.models.get_model_weights(name)
-    if weights not in (None, "imagenet"):
-        raise InputError(f"unknown weights {weights!r} for {name}: expected None or 'imagenet'")
-    network = torchvision.models.get_model(name, weights=enum.IMAGENET1K_V1 if weights else None)
-    channels = network.fc.in_features
-    return nn.Sequential(*list(network.children())[:-2]), channels
+    network = torchvision.models.get_model(name, weights=None)
+    if caffe:
+        network.maxpool = nn.MaxPool2d(3, stride=2, padding=0, ceil_mode=True)
+        for block in network.modules():
+            if isinstance(block, torchvision.models.resnet.Bottleneck):
+                block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+    parts = OrderedDict(list(network.named_children())[:-2])
+    return nn.Sequential(parts), network.fc.in_features
 
 
-NETWORKS: dict[str, Callable[[str | None], tuple[nn.Module, int]]] = {
+NETWORKS: dict[str, Callable[[], tuple[nn.Module, int]]] = {
     "tiny": _tiny,
-    "resnet18": lambda weights: _residual_network("resnet18", weights),
-    "resnet50": lambda weights: _residual_network("resnet50", weights),
+    "resnet18": lambda: _resnet("resnet18"),
+    "resnet50": lambda: _resnet("resnet50"),
+    "resnet18-caffe": lambda: _resnet("resnet18", caffe=True),
+    "resnet50-caffe": lambda: _resnet("resnet50", caffe=True),
 }
+
+IMAGENET = ("resnet18", "resnet50")
+"""Networks that torchvision has ImageNet weights for."""
 
 
 def build_network(
-    name: str, num_classes: int, *, weights: str | None = None, seed: int = 0
+    name: str, num_classes: int, *, weights: str | Path | None = None, seed: int = 0
 ) -> ClassActivationNetwork:
     """A network by name.
 
+    Which face-trained weights belong to which network: ``docs/weights.md``. What of them matched
+    stands in the network's ``weights_match``, one line as text.
+
     Args:
-        name: ``"tiny"`` (drawn faces on a CPU), ``"resnet18"`` or ``"resnet50"`` (torchvision's).
+        name: ``"tiny"`` (drawn faces on a CPU), ``"resnet18"`` or ``"resnet50"`` (torchvision's),
+            ``"resnet18-caffe"`` or ``"resnet50-caffe"`` (the same shapes, striding and pooling as
+            Caffe's: for VGGFace2's ResNet-50).
         num_classes: K.
-        weights: None for random ones, ``"imagenet"`` for torchvision's, which it downloads.
+        weights: None for random ones, ``"imagenet"`` for torchvision's, which it downloads, or the
+            path of a file (:func:`eacbook.weight_files.read_weights` says of which kinds).
         seed: of the random weights; the caller's random state stays as it was.
 
     Raises:
-        InputError: unknown name or weights.
+        InputError: unknown name, or weights that cannot be had, cannot be read or do not fit.
     """
     if name not in NETWORKS:
         raise InputError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        backbone, channels = NETWORKS[name](weights)
+        backbone, channels = NETWORKS[name]()
         network = ClassActivationNetwork(backbone, channels, num_classes, name)
+    if weights is not None:
+        network.weights = str(weights)
+        network.weights_match = _start_from(network, network.weights)
     return network.to(memory_format=torch.channels_last)
+
+
+def _start_from(network: ClassActivationNetwork, weights: str) -> Match:
+    if weights == "imagenet":
+        return fill_network(network, _imagenet(network.name), "imagenet")
+    if not Path(weights).exists():
+        known = "'imagenet' or a file" if network.name in IMAGENET else "a file"
+        raise InputError(f"there are no weights {weights!r} for {network.name!r}: expected {known}")
+    return load_weights(network, weights)
+
+
+def _imagenet(name: str) -> dict[str, Tensor]:
+    """torchvision's weights, from its cache or downloaded into it."""
+    if name not in IMAGENET:
+        raise InputError(
+            f"there are no ImageNet weights for {name!r}: torchvision's are for "
+            f"{' and '.join(IMAGENET)}"
+        )
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
+    try:
+        return weights.get_state_dict(map_location="cpu", check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        reason = str(error).partition("\n")[0][:100]
+        raise InputError(
+            f"the ImageNet weights of {name} could not be had ({reason}): fetch {weights.url} on a "
+            f"computer with network and put it into {folder}, or give the path of the file as weights"
+        ) from error
 
 
 @contextmanager

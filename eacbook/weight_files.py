@@ -1,0 +1,135 @@
+"""Reading files of weights: three kinds, told apart by their content and not by their name.
+
+safetensors (our own runs and checkpoints), PyTorch's own (``torch.save``, new and legacy) and a pickle
+of numpy arrays (VGGFace2's). None of them gets anything executed: see :mod:`eacbook.array_pickle`, and
+``torch.load(weights_only=True)``, which makes tensors and nothing else.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from eacbook.array_pickle import read_array_pickle
+from eacbook.errors import InputError
+
+SAFE_TORCH = "2.10"
+"""Before it, ``weights_only`` could be got round (CVE-2025-32434, CVE-2026-24747)."""
+
+_LEGACY = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")
+_WEB_PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
+_WRAPPERS = ("model", "net", "network", "state_dict", "model_state_dict")
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a file, on the CPU, under the file's own names.
+
+    Out of ``{"state_dict": ...}`` and the like they are taken; of our own checkpoints only the
+    network is.
+
+    Raises:
+        InputError: it is no file of weights, it is broken, or it holds something that would have to
+            be executed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, not a file of weights; a run keeps its own in network.safetensors"
+        )
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise InputError(f"the weights {path} cannot be read: {error.strerror}") from error
+    _refuse_failed_download(path, head)
+    try:
+        if head.startswith(b"PK\x03\x04") or _LEGACY in head[:16]:
+            tree = _read_torch(path)
+        elif head[8:9] == b"{":
+            tree = load_file(path)
+        else:
+            tree = read_array_pickle(path.read_bytes())
+    except InputError:
+        raise
+    except (pickle.UnpicklingError, SafetensorError) as error:
+        raise _not_weights(path, _reason(error)) from error
+    except Exception as error:  # a broken or hostile file can raise anything at all
+        raise _not_weights(path, f"it is broken ({type(error).__name__})") from error
+    tensors = _tensors_of(tree)
+    if not tensors:
+        raise _not_weights(path, "there are no tensors in it")
+    return tensors
+
+
+def _refuse_failed_download(path: Path, head: bytes) -> None:
+    """What often lies under the name of weights whose link has died."""
+    if not head:
+        raise InputError(f"{path} is empty: the download failed")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_WEB_PAGE):
+        raise InputError(
+            f"{path} is a web page, not weights: the download failed (docs/weights.md says what to do)"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(
+            f"{path} is a pointer of Git LFS, not weights: fetch the file itself with git lfs pull"
+        )
+
+
+def _read_torch(path: Path) -> object:
+    if torch.__version__ < SAFE_TORCH:
+        raise InputError(
+            f"{path} is a file of PyTorch, which only PyTorch {SAFE_TORCH} and later reads without "
+            f"a known way to execute what is in it; this is {torch.__version__}. Update it, or "
+            "convert the file to safetensors (docs/weights.md)"
+        )
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch never compresses; what says it is larger than its file is made to fill memory.
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise _not_weights(path, "unpacked it would be larger than the file")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _tensors_of(tree: object) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(tree, Mapping) and isinstance(tree.get(key), Mapping):
+            tree = tree[key]
+    if not isinstance(tree, Mapping):
+        return {}
+    tensors = {
+        name: tensor.detach()
+        for name, tensor in tree.items()
+        if isinstance(name, str) and isinstance(tensor, Tensor) and _is_plain(tensor)
+    }
+    network = {n: tensor for n, tensor in tensors.items() if n.startswith("network.")}
+    return {n.removeprefix("network."): tensor for n, tensor in network.items()} or tensors
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    stored = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return stored and not tensor.is_quantized
+
+
+def _not_weights(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{path} was not read as weights: {reason}. Expected safetensors, a PyTorch file of nothing "
+        "but tensors, or a pickle of numpy arrays (docs/weights.md)"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Our own reason, or what can be told from torch's advice, which is to trust the file."""
+    text = " ".join(str(error).split())
+    name = re.search(r"GLOBAL (\S+)", text)
+    if name:
+        return f"it asks for {name[1]}, which no tensor needs"
+    return text if len(text) < 100 else "it holds something else than tensors"

@@ -1,0 +1,224 @@
+"""Weights into networks: what matches is loaded and said, what does not is said or refused."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+from conftest import same_weights
+from safetensors.torch import save_file
+
+from eacbook.errors import InputError
+from eacbook.files import write_tensors
+from eacbook.networks import IMAGENET, NETWORKS, build_network
+from eacbook.weights import Match, load_weights
+
+COUNTED = "num_batches_tracked"
+
+
+def published(name="resnet18", classes=1000, counters=True, prefix="", seed=1):
+    """Random tensors under the names that a published file of this network has."""
+    torch.manual_seed(seed)
+    state = torchvision.models.get_model(name, num_classes=classes).state_dict()
+    return {prefix + n: t for n, t in state.items() if counters or not n.endswith(COUNTED)}
+
+
+def torch_file(path, content):
+    torch.save(content, path)
+    return path
+
+
+def array_file(path, tensors):
+    path.write_bytes(pickle.dumps({n: t.numpy() for n, t in tensors.items()}, 2))
+    return path
+
+
+def holds(network, tensors):
+    own = network.backbone.state_dict()
+    given = {n.removeprefix("module."): tensor for n, tensor in tensors.items()}
+    return all(torch.equal(own[n], given[n]) for n in own if n in given)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18-caffe"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_the_layout_of_the_ms_celeb_resnet18(name, prefix, tmp_path):
+    tensors = published(prefix=prefix)
+    path = torch_file(tmp_path / "resnet18_msceleb.pth", {"state_dict": tensors, "epoch": 9})
+    network = build_network(name, 7, weights=path, seed=3)
+    assert holds(network, tensors)
+    assert torch.equal(network.fc.weight, build_network(name, 7, seed=3).fc.weight)
+    assert network.weights == str(path)
+    assert str(network.weights_match) == (
+        f"100 of 102 tensors loaded from {path}; left at random: fc.weight, fc.bias; "
+        "in the file but not used: fc.weight, fc.bias"
+    )
+    sibling = build_network(network.name, 7, weights=network.weights, seed=3)
+    assert same_weights(network, sibling)
+
+
+def test_the_layout_of_the_vggface2_resnet50(tmp_path):
+    tensors = published("resnet50", classes=8631, counters=False)
+    path = array_file(tmp_path / "resnet50_ft_weight.pkl", tensors)
+    network = build_network("resnet50-caffe", 7, weights=path)
+    assert holds(network, tensors)
+    assert network.weights_match.unexpected == ("fc.weight", "fc.bias")
+    with pytest.raises(InputError, match="VGGFace2.*use the network 'resnet50-caffe'"):
+        build_network("resnet50", 7, weights=path)
+    converted = torch_file(tmp_path / "converted.pth", tensors)
+    with pytest.raises(InputError, match="use the network 'resnet50-caffe'"):
+        build_network("resnet50", 7, weights=converted)
+    trained_in_pytorch = tensors | {"bn1.num_batches_tracked": torch.tensor(9)}
+    build_network("resnet50", 7, weights=torch_file(tmp_path / "own.pth", trained_in_pytorch))
+
+
+@pytest.mark.parametrize("name", ["tiny", "resnet18"])
+def test_our_own_files_bring_the_classifier_where_it_fits(name, tmp_path):
+    trained = build_network(name, 7, seed=5)
+    for buffer in trained.buffers():
+        buffer.add_(1)
+    write_tensors(tmp_path / "network.safetensors", trained.state_dict())
+    state = {f"network.{n}": tensor for n, tensor in trained.state_dict().items()}
+    write_tensors(tmp_path / "checkpoint.safetensors", state | {"kept.losses": torch.ones(3)})
+    for file in ("network.safetensors", "checkpoint.safetensors"):
+        network = build_network(name, 7, weights=tmp_path / file)
+        assert same_weights(network, trained)
+        assert not network.weights_match.missing and not network.weights_match.unexpected
+    other = build_network(name, 8, weights=tmp_path / "network.safetensors")
+    assert other.weights_match.wrong_shape == ("fc.weight", "fc.bias")
+    assert torch.equal(other.fc.weight, build_network(name, 8).fc.weight)
+    assert "left at random because of another shape: fc.weight, fc.bias" in str(other.weights_match)
+
+
+def test_a_classifier_of_strangers_is_left_out_though_it_fits(tmp_path):
+    path = torch_file(tmp_path / "seven_things.pth", published(classes=7))
+    network = build_network("resnet18", 7, weights=path, seed=3)
+    assert torch.equal(network.fc.weight, build_network("resnet18", 7, seed=3).fc.weight)
+    assert network.weights_match.missing == ("fc.weight", "fc.bias")
+
+
+def test_a_part_of_the_backbone_that_does_not_match_is_warned_of(tmp_path):
+    tensors = published()
+    del tensors["layer4.1.bn2.bias"]
+    tensors["conv1.weight"] = tensors["conv1.weight"].mean(1, keepdim=True)
+    path = torch_file(tmp_path / "grey.pth", tensors)
+    with pytest.warns(
+        UserWarning, match="98 of 102.*layer4.1.bn2.bias.*another shape: conv1.weight"
+    ):
+        network = build_network("resnet18", 7, weights=path, seed=3)
+    random = build_network("resnet18", 7, seed=3)
+    assert torch.equal(network.backbone.conv1.weight, random.backbone.conv1.weight)
+
+
+def test_what_matches_is_no_reason_for_a_warning(tmp_path):
+    path = torch_file(tmp_path / "whole.pth", published())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_network("resnet18", 7, weights=path)
+
+
+def test_weights_of_another_network_are_refused_with_the_names_of_both_sides(tmp_path):
+    path = torch_file(tmp_path / "weights.pth", {"features.0.weight": torch.ones(3)})
+    network = build_network("tiny", 7, seed=2)
+    sentence = r"not for the network 'tiny'.*file begins with features.0.weight, .*0\.0\.weight"
+    with pytest.raises(InputError, match=sentence):
+        load_weights(network, path)
+    assert same_weights(network, build_network("tiny", 7, seed=2))
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("resnet50", "resnet18"), ("resnet18", "resnet50-caffe")]
+)
+def test_resnet18_and_resnet50_are_not_taken_for_each_other(file, name, tmp_path):
+    path = torch_file(tmp_path / "weights.pth", published(file))
+    with pytest.raises(
+        InputError, match=r"is \[64, 64, \d, \d\] in the file and \[64, 64, \d, \d\]"
+    ):
+        build_network(name, 7, weights=path)
+
+
+def test_a_long_list_of_names_is_cut():
+    names = tuple(f"layer{n}.weight" for n in range(9))
+    match = Match("a file", loaded=("conv1.weight",), missing=names, wrong_shape=(), unexpected=())
+    assert str(match) == (
+        "1 of 10 tensors loaded from a file; left at random: layer0.weight, layer1.weight, "
+        "layer2.weight, layer3.weight and 5 more"
+    )
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """An empty cache of torch.hub."""
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(tmp_path)
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    yield folder
+    torch.hub.set_dir(before)
+
+
+def cached(hub, name):
+    url = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    return hub / url.rpartition("/")[2]
+
+
+def test_imagenet_comes_from_the_cache_of_torchvision(hub):
+    tensors = published("resnet18")
+    torch_file(cached(hub, "resnet18"), tensors)
+    network = build_network("resnet18", 7, weights="imagenet", seed=3)
+    assert holds(network, tensors)
+    assert torch.equal(network.fc.weight, build_network("resnet18", 7, seed=3).fc.weight)
+    assert network.weights == "imagenet"
+    assert str(network.weights_match).startswith("100 of 102 tensors loaded from imagenet; ")
+
+
+def test_without_a_network_the_sentence_says_where_to_put_imagenets_file(hub, monkeypatch):
+    def no_network(*_, **__):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    with pytest.raises(
+        InputError, match="not known.*download.pytorch.org/models/resnet18"
+    ) as caught:
+        build_network("resnet18", 7, weights="imagenet")
+    assert str(hub) in str(caught.value)
+
+
+class Payload:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.marker)!r}, 'w').close()",)
+
+
+def test_a_hostile_file_in_torchvisions_cache_is_not_executed(hub, tmp_path):
+    torch_file(cached(hub, "resnet18"), {"conv1.weight": Payload(tmp_path / "executed")})
+    with pytest.raises(InputError, match="could not be had"):
+        build_network("resnet18", 7, weights="imagenet")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in IMAGENET])
+def test_networks_without_imagenet_weights_say_so(name):
+    with pytest.raises(
+        InputError, match=f"no ImageNet weights for '{name}'.*resnet18 and resnet50"
+    ):
+        build_network(name, 7, weights="imagenet")
+
+
+def test_half_precision_and_safetensors_by_others_are_read(tmp_path):
+    tensors = {n: t.half() if t.is_floating_point() else t for n, t in published().items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    network = build_network("resnet18", 7, weights=tmp_path / "model.safetensors")
+    assert network.backbone.conv1.weight.dtype == torch.float32
+    assert torch.equal(network.backbone.conv1.weight, tensors["conv1.weight"].float())
+    assert sorted(network.weights_match.unexpected) == ["fc.bias", "fc.weight"]
+
+
+def test_random_weights_have_no_source():
+    network = build_network("tiny", 7)
+    assert network.weights is None and network.weights_match is None
