@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
+from eacbook import processes
 from eacbook.errors import InputError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict
 from eacbook.files import write_tensors
@@ -203,6 +204,7 @@ class Progress(Hook):
             desc=self.label or training.method.name,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
             mininterval=0.5,
+            disable=not processes.is_first(),
         )
         self.test = ""
 
@@ -247,6 +249,8 @@ class Checkpoint(Hook):
             self._load(training)
 
     def after_epoch(self, training: Training) -> None:
+        if not processes.is_first():
+            return
         optimizer = training.optimizer.state_dict()
         tensors = {f"network.{name}": t for name, t in training.network.state_dict().items()}
         tensors |= {f"kept.{name}": t for name, t in training.kept.items()}

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from eacbook import processes
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
 from eacbook.files import write_tensors, write_text
@@ -64,14 +65,17 @@ def find_or_train(
     settings = describe_training(method, network, faces, noisy, chosen, hooks)
     place = Path(folder) / run_name(settings)
     partial = place.with_name(place.name + ".partial")
-    if fresh:
+    stored = place.exists() and not fresh
+    if fresh and processes.is_first():
         shutil.rmtree(partial, ignore_errors=True)
-    elif place.exists():
+    processes.wait_for_all()  # so that all have looked before the first one writes anything
+    if stored:
         return load_run(place, extend_network(method, network, faces, chosen), settings, device)
     checkpoint = Checkpoint(partial / CHECKPOINT)
     run = train(method, network, faces, noisy, device=device, hooks=[*hooks, checkpoint], **recipe)
-    if run.finished:
+    if run.finished and processes.is_first():
         _store(run, partial, place)
+    processes.wait_for_all()
     return run
 
 

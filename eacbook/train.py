@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
+from eacbook import processes
 from eacbook.augment import Batch
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData
@@ -88,10 +89,14 @@ class Recipe:
             )
 
 
+_PUBLISHED_18 = Recipe(60, 32, 2e-4, 1e-4, "exponential", 0.9, 224)
+_PUBLISHED_50 = Recipe(60, 32, 1e-4, 1e-4, "exponential", 0.9, 224)
 RECIPES = {
     "tiny": Recipe(),
-    "resnet18": Recipe(60, 32, 2e-4, 1e-4, "exponential", 0.9, 224),
-    "resnet50": Recipe(60, 32, 1e-4, 1e-4, "exponential", 0.9, 224),
+    "resnet18": _PUBLISHED_18,
+    "resnet50": _PUBLISHED_50,
+    "resnet18-caffe": _PUBLISHED_18,
+    "resnet50-caffe": _PUBLISHED_50,
 }
 """A recipe for each network: ours for ``tiny``, EAC's published ones for the ResNets."""
 
@@ -260,9 +265,10 @@ def train(
             endings.callback(hook.on_end, training)
             hook.on_start(training)
         whole_epoch = copy.deepcopy(network.state_dict()), dict(training.kept)
+        learner = processes.shared(network)
         try:
             while training.epoch < recipe.epochs and not training.stop:
-                _train_one_epoch(training, hooks)
+                _train_one_epoch(training, learner, hooks)
                 for hook in hooks:
                     hook.after_epoch(training)
                 whole_epoch = copy.deepcopy(network.state_dict()), dict(training.kept)
@@ -312,12 +318,14 @@ def _build_scheduler(
     )
 
 
-def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
+def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hook]) -> None:
+    """Args: learner: the network, or what stands for it among several processes."""
     started = time.perf_counter()
-    network, optimizer, scheduler = training.network, training.optimizer, training.scheduler
+    optimizer, scheduler = training.optimizer, training.scheduler
     training.row = {"epoch": training.epoch + 1, "learning_rate": scheduler.get_last_lr()[0]}
     training.losses, training.samples = [], {}
-    network.train()
+    processes.align(training.network)
+    learner.train()
     # Layers with randomness of their own (dropout) draw from torch's global generator.
     gpus = [training.device] if training.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
@@ -330,7 +338,7 @@ def _train_one_epoch(training: Training, hooks: Sequence[Hook]) -> None:
             training.device,
             training.labels,
         ):
-            losses = training.method.loss(network, batch)
+            losses = training.method.loss(learner, batch)
             optimizer.zero_grad()
             losses["loss"].backward()
             optimizer.step()
@@ -486,7 +494,8 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     if torch.cuda.is_available():
         there.insert(0, "cuda")
     if name is None:
-        return torch.device(there[0])
+        index = torch.cuda.current_device() if there[0] == "cuda" else None
+        return torch.device(there[0], index)
     if str(name).split(":")[0] not in there:
         raise InputError(f"there is no device {str(name)!r} here: expected {' or '.join(there)}")
     return torch.device(name)

@@ -23,7 +23,13 @@ from eacbook.augment import Batch, RandomErasing, mirror
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
 
-WEIGHTS = {"tiny": 1.5, "resnet18": 5.0, "resnet50": 5.0}
+WEIGHTS = {
+    "tiny": 1.5,
+    "resnet18": 5.0,
+    "resnet50": 5.0,
+    "resnet18-caffe": 5.0,
+    "resnet50-caffe": 5.0,
+}
 """The weight for each network: the paper's for the ResNets; ``tiny``, trained from scratch, has maps of
 another scale, and its weight was chosen on validation faces (benchmarks/README.md)."""
 

@@ -1,0 +1,91 @@
+"""Two processes train what one trains: the same curve, the same selections, the same labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_network
+
+from eacbook import processes
+
+SCRIPT = Path(__file__).parent / "train_in_processes.py"
+TORCHRUN = [*(sys.executable, "-m", "torch.distributed.run"), "--standalone", "--nproc-per-node=2"]
+
+
+def started(command, out, runs):
+    out.mkdir()
+    result = subprocess.run(
+        [*command, str(SCRIPT), str(out), str(runs)],
+        capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    curves = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    return curves, result.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What one process and what both of two say of the same trainings, and the folder of the two."""
+    folder = tmp_path_factory.mktemp("processes")
+    (alone,), _ = started([sys.executable], folder / "one", folder / "runs-of-one")
+    both, bars = started(TORCHRUN, folder / "two", folder / "runs-of-two")
+    return alone, both, folder, bars
+
+
+def test_two_processes_give_the_curve_of_one(trained):
+    alone, both, _, _ = trained
+    assert len(both) == 2 and len(alone) == 6
+    for name, one in alone.items():
+        for other in (process[name] for process in both):
+            assert other["losses"] == pytest.approx(one["losses"], rel=1e-3), name
+            assert other["accuracies"] == pytest.approx(one["accuracies"], abs=1 / 48), name
+            # A bias before batch normalisation has no gradient but rounding, which Adam makes a step.
+            assert np.allclose(other["weights"], one["weights"], atol=1e-2), name
+
+
+def test_what_is_said_of_every_sample_is_gathered(trained):
+    alone, both, _, _ = trained
+    for name, one in alone.items():
+        for other in (process[name] for process in both):
+            assert other["kept"].keys() == one["kept"].keys(), name
+            for of_samples, kept in one["kept"].items():
+                found = np.array(other["kept"][of_samples])
+                assert found.shape == (2, 97) and not np.isnan(found).any()
+                close = np.isclose(found, kept, rtol=1e-2, atol=1e-2).mean()
+                assert close > 0.97, (name, of_samples, close)
+    (scn,) = (one for name, one in alone.items() if name.startswith("SCN"))
+    labels = np.array(scn["kept"]["labels"])
+    assert (labels[0] != labels[1]).any(), "labels were changed in training"
+
+
+def test_both_processes_end_with_the_same_numbers(trained):
+    first, second = trained[1]
+    for name, curves in first.items():
+        assert curves["weights"] == pytest.approx(second[name]["weights"], abs=1e-6), name
+
+
+def test_one_process_writes_the_runs_and_the_bars_and_all_find_them(trained):
+    _, _, folder, bars = trained
+    places = sorted((folder / "runs-of-two").iterdir())
+    assert len(places) == 6 and not any(".partial" in place.name for place in places)
+    assert "UserWarning" not in bars and "FutureWarning" not in bars
+    assert bars.count("  0%|") == 6, "one process speaks"
+    again, _ = started(TORCHRUN, folder / "again", folder / "runs-of-two")
+    assert all(curves["stored"] for process in again for curves in process.values())
+
+
+def test_alone_nothing_is_shared():
+    network = small_network()
+    assert processes.count() == 1 and processes.is_first()
+    assert processes.shared(network) is network
+    with processes.joined():
+        processes.align(network)
+        processes.wait_for_all()
+        assert not torch.distributed.is_initialized()
