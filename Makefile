@@ -32,8 +32,8 @@ test-colab: $(COLAB_READY)  ## the notebooks on the packages of Colab, none of w
 notebooks: $(READY)  ## make and run the notebooks from their sources
 	$(BIN)/python notebooks/source/build.py
 
-table: $(READY) ## the README's table: three noise rates, three seeds
-	$(BIN)/python benchmarks/demo_table.py
+table: $(READY) ## the README's table: every method, three noise rates, three seeds
+	$(BIN)/eacbook table $(ARGS)
 
 clean:          ## remove the environments
 	rm -rf .venv .venv-colab

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import pandas as pd
-from demo_table import keep
+from results import keep
 
 from eacbook.demo import RECIPE
 from eacbook.faces import load_faces

@@ -22,7 +22,7 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 import torch
-from demo_table import keep
+from results import keep
 
 from eacbook.book import book_faces, book_run
 from eacbook.features import MIN_DIST, map_epochs, spread_epochs

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 import psutil  # comes with ipykernel
-from demo_table import keep
 from playwright.sync_api import sync_playwright
+from results import keep
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 from laboratory import (

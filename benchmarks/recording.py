@@ -14,7 +14,7 @@ import time
 
 import pandas as pd
 import torch
-from demo_table import keep
+from results import keep
 
 from eacbook.book import RATE, book_faces
 from eacbook.hooks import SampleLosses

@@ -1,4 +1,4 @@
-"""The ``eacbook`` command: ``demo``, ``train``, ``runs`` and ``lab``."""
+"""The ``eacbook`` command: ``demo``, ``train``, ``table``, ``runs`` and ``lab``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from eacbook.errors import InputError, NonFiniteLossError
+from eacbook.files import write_text
 
+NETWORK = "tiny, resnet18, resnet50, resnet18-caffe or resnet50-caffe"
+METHOD = "baseline, small_loss, scn, rul or eac, or with hyperparameters eac:weight=2,erasing=false"
 FIRST_NOTEBOOK = Path("notebooks/01_label_noise.ipynb")
 
 # A server closes the connection to the kernel if a photograph is larger than this, and says nothing;
@@ -26,20 +29,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for what the user can mend)."""
     options = build_parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except (InputError, NonFiniteLossError, OSError) as error:
         print(f"eacbook: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\neacbook: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands, each with an example in its help."""
     parser = argparse.ArgumentParser(prog="eacbook", description=sys.modules["eacbook"].__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{demo,train,runs,lab}")
+    commands = parser.add_subparsers(required=True, metavar="{demo,train,table,runs,lab}")
 
     demo = _add(
         commands, "demo", _demo,
@@ -54,16 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
         commands, "train", _train,
         "Train one method on one data set, print its table and store the run.",
         "eacbook train --method eac --noise 0.3\n"
+        "  eacbook train --method eac:weight=2,erasing=false\n"
         "  eacbook train --data data/ferplus --method eac --noise 0.3 --limit 2000 --epochs 2\n"
         "  eacbook train --data data/ferplus --network resnet18 --weights imagenet --size 112",
     )  # fmt: skip
     train.add_argument("--data", default="synthetic", help="'synthetic' or a prepared folder")
-    train.add_argument("--limit", type=int, metavar="N", help="at most N images of each split")
-    train.add_argument("--method", default="eac", help="baseline or eac (eac)")
-    train.add_argument(
-        "--weight", type=float,
-        help="of EAC's flip consistency (1.5 for tiny, 5 for the ResNets, as in the paper)",
-    )  # fmt: skip
+    train.add_argument("--method", default="eac", metavar="METHOD", help=f"{METHOD} (eac)")
     train.add_argument(
         "--noise", type=float, metavar="RATE",
         help="share of wrong labels, 0 to 1 (0.3 for symmetric and pair)",
@@ -76,14 +74,55 @@ def build_parser() -> argparse.ArgumentParser:
         "--noise-file", type=Path, metavar="FILE",
         help="labels from a file instead, 'train_00001.jpg 5' a line, from 1",
     )  # fmt: skip
-    train.add_argument("--network", default="tiny", help="tiny, resnet18 or resnet50 (tiny)")
-    train.add_argument("--weights", metavar="NAME", help="imagenet, or nothing for random weights")
-    train.add_argument("--epochs", type=int, help="30 for tiny, 60 for the ResNets")
-    train.add_argument("--batch-size", type=int, help="64 for tiny, 32 for the ResNets")
+    _add_recipe(train)
     train.add_argument("--learning-rate", type=float, help="0.01 for tiny, 0.0002 for the ResNets")
-    train.add_argument("--size", type=int, help="pixels (tiny: as stored, the ResNets: 224)")
     _add_seed(train)
     _add_run_options(train)
+
+    table = _add(
+        commands, "table", _table,
+        "Train every method with every noise rate, data set and seed; print and write the table of "
+        "mean and spread over the seeds, with the paper's numbers beside ours. What is stored is "
+        "not trained again, so the same command goes on where it was stopped.",
+        "eacbook table\n"
+        "  eacbook table --methods baseline eac eac:weight=2 --noise 0.3 --seeds 0 1 2 3 4\n"
+        "  eacbook table --data data/rafdb data/ferplus --network resnet18 --weights FILE\n"
+        "  eacbook table --cluster ray://head-node:10001 --folder /shared/runs",
+    )  # fmt: skip
+    table.add_argument(
+        "--methods", nargs="+", metavar="METHOD",
+        help=f"each is {METHOD} (all of them); one that must know the noise rate is told it",
+    )  # fmt: skip
+    table.add_argument(
+        "--noise", type=float, nargs="+", metavar="RATE", default=[0.1, 0.2, 0.3],
+        help="shares of wrong labels, 0 to 1 (0.1 0.2 0.3)",
+    )  # fmt: skip
+    table.add_argument(
+        "--noise-kind", default="symmetric", metavar="KIND", help="symmetric or pair (symmetric)"
+    )
+    table.add_argument(
+        "--data", nargs="+", default=["synthetic"], metavar="DATA",
+        help="'synthetic' or prepared folders (synthetic)",
+    )  # fmt: skip
+    table.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N",
+        help="each of noise, initial weights, order and augmentation (0 1 2)",
+    )  # fmt: skip
+    _add_recipe(table)
+    table.add_argument(
+        "--workers", type=int, metavar="N",
+        help="cells trained at the same time (one a GPU, or as many as cores and memory allow)",
+    )  # fmt: skip
+    table.add_argument(
+        "--cluster", metavar="ADDRESS",
+        help="of a Ray cluster, ray://HOST:10001, to train there; every node needs eacbook, and the "
+        "run and data folders under the same path (needs pip install 'eacbook[cluster]')",
+    )  # fmt: skip
+    table.add_argument(
+        "--out", type=Path, help="folder for table.html, .csv, .md, .tex and cells.csv (runs/table)"
+    )
+    _add_device(table)
+    _add_folder(table)
 
     runs = _add(commands, "runs", _runs, "List the stored runs.", "eacbook runs --folder runs")
     _add_folder(runs)
@@ -106,23 +145,12 @@ def _train(options: argparse.Namespace) -> None:
 
     from eacbook.faces import load_faces
     from eacbook.hooks import Progress
-    from eacbook.methods import build_method
-    from eacbook.methods.eac import WEIGHTS
+    from eacbook.methods import parse_method
     from eacbook.networks import build_network
     from eacbook.noise import inject_noise, noise_from_file
     from eacbook.runs import find_or_train, summary_table
     from eacbook.train import RECIPES
 
-    hyperparameters = {} if options.weight is None else {"weight": options.weight}
-    if options.method == "eac" and options.network in WEIGHTS:
-        hyperparameters = {"weight": WEIGHTS[options.network]} | hyperparameters
-    method = build_method(options.method, **hyperparameters)
-
-    chosen = {
-        name: getattr(options, name)
-        for name in ("epochs", "batch_size", "learning_rate", "size", "seed")
-        if getattr(options, name) is not None
-    }
     whole = load_faces(options.data)
     faces = whole if options.limit is None else whole.limit(options.limit)
     train, classes = faces.train, faces.num_classes
@@ -139,7 +167,11 @@ def _train(options: argparse.Namespace) -> None:
             train.labels, rate, classes, options.noise_kind, options.seed, votes=train.votes
         )
     network = build_network(options.network, classes, weights=options.weights, seed=options.seed)
-    recipe = replace(RECIPES[options.network], **chosen)
+    if network.weights_match:
+        print(network.weights_match)
+    noise_rate = noisy.settings.get("rate") or noisy.rate
+    method = parse_method(options.method, network=options.network, noise_rate=noise_rate)
+    recipe = replace(RECIPES[options.network], **_recipe(options), seed=options.seed)
     print(
         f"{faces.name}: {len(train):,} training and {len(faces.test):,} test faces, "
         f"{classes} classes, {noisy.rate:.1%} of the training labels wrong", flush=True,
@@ -154,6 +186,38 @@ def _train(options: argparse.Namespace) -> None:
     print("\n" + summary_table({method.name: run}).to_string())
     if not run.finished:
         raise KeyboardInterrupt
+
+
+def _table(options: argparse.Namespace) -> int:
+    from eacbook.grid import make_cells, run_grid
+    from eacbook.methods import METHODS
+    from eacbook.tables import show
+    from eacbook.workers import workers_here, workers_of_cluster
+
+    cells = make_cells(
+        options.methods or list(METHODS), options.noise, options.data, options.seeds,
+        network=options.network, weights=options.weights, kind=options.noise_kind,
+        limit=options.limit, **_recipe(options),
+    )  # fmt: skip
+    if options.cluster:
+        workers = workers_of_cluster(options.cluster, options.workers, options.device)
+    else:
+        workers = workers_here(options.workers, options.network, options.device)
+    outcomes = run_grid(cells, workers, options.folder)
+    out = options.out or options.folder / "table"
+    print("\n" + show(outcomes, options.folder, out))
+    print(f"\nWrote table.html, table.csv, table.md, table.tex and cells.csv into {out}")
+    failed = [outcome for outcome in outcomes if outcome.failure]
+    if not failed:
+        (out / "failures.txt").unlink(missing_ok=True)
+        return 0
+    write_text(out / "failures.txt", "\n".join(f"{o.cell}\n{o.trace}" for o in failed))
+    print(
+        f"\n{len(failed)} of {len(cells)} cells failed ({out / 'failures.txt'}):", file=sys.stderr
+    )
+    for outcome in failed:
+        print(f"  {outcome.cell}: {outcome.failure}", file=sys.stderr)
+    return 1
 
 
 def _runs(options: argparse.Namespace) -> None:
@@ -192,10 +256,37 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N images of each split")
+    parser.add_argument("--network", default="tiny", help=f"{NETWORK} (tiny)")
+    parser.add_argument(
+        "--weights", metavar="WEIGHTS",
+        help="imagenet, or a file of face-pretrained ones (random weights without)",
+    )  # fmt: skip
+    parser.add_argument("--epochs", type=int, help="30 for tiny, 60 for the ResNets")
+    parser.add_argument("--batch-size", type=int, help="64 for tiny, 32 for the ResNets")
+    parser.add_argument("--size", type=int, help="pixels (tiny: as stored, the ResNets: 224)")
+    parser.add_argument(
+        "--balanced", action="store_true", default=None,
+        help="draw every class equally often, as the papers do for AffectNet",
+    )  # fmt: skip
+
+
+def _recipe(options: argparse.Namespace) -> dict:
+    """What the user chose of the recipe; the rest is the network's own."""
+    names = ("epochs", "batch_size", "learning_rate", "size", "balanced")
+    chosen = {name: getattr(options, name, None) for name in names}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="train again, though it is stored")
-    parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
+    _add_device(parser)
     _add_folder(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:

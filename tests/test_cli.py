@@ -10,6 +10,7 @@ import pytest
 from eacbook import cli, demo
 from eacbook.faces import load_faces, synthetic_faces
 from eacbook.noise import write_label_file
+from eacbook.runs import list_runs, read_facts
 from eacbook.train import RECIPES, Recipe
 
 
@@ -77,18 +78,65 @@ def test_train_reads_a_noise_file(tmp_path, capsys):
     assert "stranger.png, which the face set lacks" in capsys.readouterr().err
 
 
+def test_train_takes_a_method_with_its_hyperparameters(tmp_path):
+    small = ("--limit", 30, "--epochs", 1, "--balanced", "--folder", tmp_path)
+    assert run("train", "--method", "eac:weight=2,erasing=false", *small) == 0
+    (place,) = list_runs(tmp_path)
+    settings = read_facts(place)["settings"]
+    assert settings["method"]["weight"] == 2 and settings["method"]["erasing"] is False
+    assert settings["recipe"]["balanced"] is True
+
+
+def test_table_writes_goes_on_and_tells_what_failed(tmp_path, capsys):
+    small = ("--limit", 40, "--epochs", 1, "--workers", 1, "--device", "cpu", "--folder", tmp_path)
+    grid = ("--methods", "baseline", "rul", "--noise", 0.3, "--seeds", 0, 1)
+    assert run("table", *grid, *small) == 0
+    assert "4 cells: 0 stored, 4 to train by 1 worker on cpu" in capsys.readouterr().out
+    names = {path.name for path in (tmp_path / "table").iterdir()}
+    assert names == {"table.html", "table.csv", "table.md", "table.tex", "cells.csv"}
+
+    (list_runs(tmp_path)[0] / "run.json").write_text("{")
+    assert run("table", *grid, *small, "--out", tmp_path / "out") == 1
+    shown = capsys.readouterr()
+    assert "4 cells: 3 stored, 1 to train" in shown.out
+    assert "1 of 4 cells failed" in shown.err and "is broken" in shown.err
+    assert "Traceback" in (tmp_path / "out" / "failures.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--methods", "eac", "magic"], "unknown method 'magic'"),
+        (["--methods", "eac", "eac"], "a cell twice"),
+        (["--seeds", "0", "0"], "a cell twice"),
+        (["--noise", "2"], "between 0 and 1"),
+        (["--data", "nowhere"], "unknown data set 'nowhere'"),
+        (["--workers", "0"], "workers must be at least 1"),
+        (["--device", "abacus"], "abacus"),
+        (["--weights", "nowhere.pth"], "nowhere.pth"),
+    ],
+)
+def test_bad_grid_gets_one_clear_line(arguments, expected, tmp_path, capsys):
+    assert run("table", "--limit", 30, *arguments, "--folder", tmp_path) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("eacbook: error: ") and "\n" not in error
+    assert expected in error
+    assert not list(tmp_path.glob("*/run.json"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--noise", "0.1", "--noise-file", "labels.txt"], "give one"),
         (["--noise", "1.5"], "rate must lie between 0 and 1"),
-        (["--method", "magic"], "baseline, eac"),
+        (["--method", "magic"], "baseline, small_loss, scn, rul, eac"),
+        (["--method", "eac:weight=much"], "expected a number"),
         (["--network", "vgg"], "tiny, resnet18, resnet50"),
         (["--data", "nowhere"], "'synthetic' or a folder"),
         (["--noise-kind", "loud"], "symmetric, pair, matrix, annotator"),
         (["--noise-kind", "annotator"], "votes"),
         (["--noise-file", "missing.txt"], "missing.txt"),
-        (["--method", "baseline", "--weight", "1"], "baseline has no weight"),
+        (["--method", "baseline:weight=1"], "baseline has no weight"),
         (["--limit", "0"], "at least 1"),
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--device", "abacus"], "abacus"),
@@ -104,7 +152,7 @@ def test_bad_input_gets_one_clear_line(arguments, expected, tmp_path, capsys):
     assert not list(tmp_path.glob("*/run.json"))
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "runs", "lab"])
+@pytest.mark.parametrize("command", ["demo", "train", "table", "runs", "lab"])
 def test_help_shows_an_example(command):
     shown = subprocess.run(
         [sys.executable, "-m", "eacbook", command, "--help"],

@@ -1,0 +1,220 @@
+"""What a grid shows: mean and spread over the seeds, the paper's number beside ours, and what differs.
+
+The same table as HTML (one page that opens offline), Markdown, LaTeX (needs the package booktabs) and
+CSV; ``cells.csv`` holds every figure of every cell. In the CSV files accuracies and shares lie between
+0 and 1; everywhere else they are in percent.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas
+
+from eacbook.faces import DESCRIPTION
+from eacbook.files import write_text
+from eacbook.grid import Cell, Outcome, faces_of
+from eacbook.papers import SOURCE, differences, find_published, published_accuracy
+from eacbook.report import STYLE
+from eacbook.runs import read_facts
+
+FIGURES = ("test_accuracy", "test_accuracy_last", "test_accuracy_best", "memorised", "recovered")
+KEYS = ["data", "noise", "method"]
+
+HOW = (
+    "In percent, mean ± standard deviation over the seeds. Test accuracy (ours and the paper's) is the "
+    "mean of the last five epochs; memorised is the share of the wrong training labels that the trained "
+    "network predicts as given."
+)
+
+IN_LATEX = str.maketrans(
+    {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+
+WIDE = """
+body { max-width: max-content; min-width: min(60rem, 100vw) } p, li { max-width: 60rem }
+td, th { white-space: nowrap; font-variant-numeric: tabular-nums }
+thead tr:first-child th { text-align: center; border-bottom: 1px solid var(--ink) }
+tbody tr + tr > * { border-top: 1px solid rgba(128, 128, 128, .3) }
+div.table { overflow-x: auto }
+"""
+"""On top of the report's style."""
+
+
+def cells_table(outcomes: Sequence[Outcome], folder: str | Path) -> pandas.DataFrame:
+    """One row a cell: what it is, all its figures, its run's folder, and why it failed if it did."""
+    rows = []
+    for outcome in outcomes:
+        cell = outcome.cell
+        faces = faces_of(cell.data, cell.limit)
+        published = published_accuracy(find_published(faces), cell.name, cell.rate, cell.kind)
+        row = {
+            "data": faces.name,
+            "noise": cell.rate,
+            "method": cell.name,
+            "seed": cell.recipe.seed,
+            **dict.fromkeys(FIGURES),
+            "paper": published,
+        }
+        if outcome.run:
+            row |= read_facts(Path(folder) / outcome.run)["summary"]
+        rows.append({**row, "run": outcome.run, "failure": outcome.failure})
+    return pandas.DataFrame(rows).astype(dict.fromkeys([*FIGURES, "paper"], float))
+
+
+def summary_over_seeds(cells: pandas.DataFrame) -> pandas.DataFrame:
+    """One row a method, rate and data set: seeds, and mean and standard deviation of every figure."""
+    groups = cells.groupby(KEYS, sort=False)
+    columns = {"seeds": groups["run"].count(), "of": groups.size()}
+    for name in FIGURES:
+        of_figure = groups[name]
+        columns |= {name: of_figure.mean(), f"{name}_std": of_figure.std()}
+    columns["paper"] = groups["paper"].first()
+    return pandas.DataFrame(columns).reset_index()
+
+
+def shown_table(summary: pandas.DataFrame) -> pandas.DataFrame:
+    """One data set as texts: a row a method, and for each rate our figures and the paper's."""
+    columns = {}
+    with_paper = summary["paper"].notna().any()
+    for rate in summary["noise"].unique():
+        of_rate = summary[summary["noise"] == rate].set_index("method")
+        title = f"{100 * rate:g} % wrong labels"
+        columns[title, "ours" if with_paper else "test accuracy"] = of_rate.apply(
+            _mean_and_spread, axis=1, figure="test_accuracy"
+        )
+        if with_paper:
+            columns[title, "paper"] = of_rate["paper"].map(_published)
+        columns[title, "memorised"] = of_rate.apply(_mean_and_spread, axis=1, figure="memorised")
+    return pandas.DataFrame(columns).rename_axis(index=None)
+
+
+def _percent(share: float) -> str:
+    return "-" if pandas.isna(share) else f"{100 * share:.1f}"
+
+
+def _published(share: float) -> str:
+    """With the two decimals of the paper."""
+    return "-" if pandas.isna(share) else f"{100 * share:.2f}"
+
+
+def _mean_and_spread(row: pandas.Series, figure: str) -> str:
+    text = _percent(row[figure])
+    if pandas.notna(row[f"{figure}_std"]):
+        text += f" ± {100 * row[f'{figure}_std']:.1f}"
+    return text if row["seeds"] in (0, row["of"]) else f"{text} ({row['seeds']} of {row['of']})"
+
+
+def notes(cells: Sequence[Cell]) -> list[str]:
+    """How the cells of one data set were trained, and in what that is not what the paper did."""
+    cell = cells[0]
+    faces, recipe = faces_of(cell.data, cell.limit), cell.recipe
+    weights = cell.weights and Path(cell.weights).name
+    seeds = sorted({other.recipe.seed for other in cells})
+    limit = f", a sample of at most {cell.limit:,} of each split" if cell.limit else ""
+    sampler = "class-balanced" if getattr(recipe, "balanced", False) else "every face once"
+    told = [
+        f"{faces.name}: {faces.source}, {len(faces.train):,} training and {len(faces.test):,} test "
+        f"faces of {faces.num_classes} classes{_rule(cell)}{limit}. {cell.kind.capitalize()} noise.",
+        f"Network {cell.network} from {weights or 'random'} weights, {recipe.epochs} epochs, "
+        f"batches of {recipe.batch_size}, {recipe.size or faces.image_size} pixels, sampler: {sampler}; "
+        f"seeds {', '.join(map(str, seeds))}.",
+    ]
+    published = find_published(faces)
+    if published is None:
+        return [*told, "The paper has no such data: none of its numbers can stand beside ours."]
+    told.append(f"The paper's numbers: {SOURCE}, {published.name}; it states no spread.")
+    different = differences(published, faces, cell.network, weights, recipe)
+    if published.train is None:
+        different.append(
+            f"which faces were kept and how they were labelled: see above (paper: not stated for "
+            f"{published.name} with 7 classes)"
+        )
+    if different:
+        told.append(f"Ours differ from the paper's in: {'; '.join(different)}.")
+    return told
+
+
+def _rule(cell: Cell) -> str:
+    """How the labels came about, where the script that prepared the set says so."""
+    if cell.data == "synthetic":
+        return ""
+    description = json.loads((Path(cell.data) / DESCRIPTION).read_text(encoding="utf-8"))
+    rule = description.get("notes", {}).get("rule")
+    return f", labels by the rule {rule!r}" if rule else ""
+
+
+def show(outcomes: Sequence[Outcome], folder: str | Path, out: str | Path) -> str:
+    """Write the table in every form, and return what a terminal shows.
+
+    Args:
+        outcomes: as from :func:`eacbook.grid.run_grid`.
+        folder: where the runs are.
+        out: folder for ``table.html``, ``.md``, ``.tex``, ``.csv`` and ``cells.csv``.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    cells = cells_table(outcomes, folder)
+    summary = summary_over_seeds(cells)
+    parts = []
+    for data in dict.fromkeys(outcome.cell.data for outcome in outcomes):
+        of_data = [outcome.cell for outcome in outcomes if outcome.cell.data == data]
+        name = faces_of(data, of_data[0].limit).name
+        parts.append((name, shown_table(summary[summary["data"] == name]), notes(of_data)))
+    write_text(out / "cells.csv", cells.to_csv(index=False))
+    write_text(out / "table.csv", summary.to_csv(index=False))
+    write_text(out / "table.md", _markdown(parts))
+    write_text(out / "table.tex", _latex(parts))
+    write_text(out / "table.html", _page(parts))
+    return f"{HOW}\n\n" + "\n\n".join(
+        f"{name}\n{table.to_string()}\n\n" + "\n".join(told) for name, table, told in parts
+    )
+
+
+def _markdown(parts) -> str:
+    sections = []
+    for name, table, told in parts:
+        flat = table.set_axis([": ".join(column) for column in table.columns], axis=1)
+        lines = "\n".join(f"- {note}" for note in told)
+        sections.append(f"## {name}\n\n{flat.to_markdown(disable_numparse=True)}\n\n{lines}\n")
+    return f"{HOW}\n\n" + "\n".join(sections)
+
+
+def _latex(parts) -> str:
+    tables = []
+    for name, table, told in parts:
+        caption = _escaped(f"{name}. {HOW} {' '.join(told)}")
+        style = table.style.format(lambda text: text.replace("±", r"$\pm$"))
+        style = style.format_index(_escaped, axis=0).format_index(_escaped, axis=1)
+        tables.append(
+            style.to_latex(
+                caption=caption,
+                hrules=True,
+                multicol_align="c",
+                position_float="centering",
+                column_format="l" + "r" * table.shape[1],
+            )  # fmt: skip
+        )
+    return "% \\usepackage{booktabs}\n" + "\n".join(tables)
+
+
+def _escaped(text: str) -> str:
+    return text.translate(IN_LATEX)
+
+
+def _page(parts) -> str:
+    body = "\n".join(
+        f'<h2>{html.escape(name)}</h2>\n<div class="table">{table.to_html(border=0)}</div>\n<ul>'
+        + "".join(f"<li>{html.escape(note)}</li>" for note in told)
+        + "</ul>"
+        for name, table, told in parts
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>eacbook table</title>'
+        f"<style>{STYLE}{WIDE}</style></head><body>\n<h1>Methods under wrong labels</h1>\n"
+        f"<p>{html.escape(HOW)}</p>\n{body}\n</body></html>\n"
+    )
