@@ -9,31 +9,26 @@ in each, as its own tools make them, or as Kaggle's ``fer2013.csv`` of pixels wi
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import io
 import re
-import stat
 import sys
-import tarfile
 import warnings
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import numpy as np
+from command import run
+from decoding import decode_image
 from PIL import Image
+from sources import Files, Opener, open_files, read_bytes, read_csv
 from tqdm import tqdm
 
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, SPLITS
+from eacbook.faces import CLASSES
 from eacbook.prepared import LabelledImage, write_faces
 
 CHOICES = (
@@ -60,20 +55,13 @@ REASONS = {
 }
 
 # Many times what FERPlus needs: beyond this a file is not FERPlus, or a decompression bomb.
-LARGEST_IMAGE_BYTES, LONGEST_LINE, MOST_ROWS = 1 << 20, 1 << 16, 100_000
-
-# RuntimeError is what zipfile says of an encrypted entry or an unknown compression.
-DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error),
-    *(EOFError, RuntimeError),
-)
+LARGEST_IMAGE_BYTES, MOST_ROWS = 1 << 20, 100_000
 
 LICENCE = (
     "Images: FER2013, ICML 2013 challenge on Kaggle, for research, not to be passed on. Votes: "
     "FERPlus, MIT, (c) Microsoft. Cite Goodfellow et al. 2013 (arXiv 1307.0414) and Barsoum et al. "
     "2016 (arXiv 1608.01041)."
 )
-Files = dict[str, Callable[[], BinaryIO]]
 
 
 @dataclass(frozen=True)
@@ -128,7 +116,7 @@ def prepare(
     classes = CLASSES[:num_classes]
     kept = {name: Counter() for name in classes}
     dropped = {reason: Counter() for reason in REASONS if reason not in classes}
-    with open_files(source) as files:
+    with open_ferplus(source) as files:
         faces, rows = read_ferplus(files, source, votes)
         progress = tqdm(rows, total=len(faces), unit=" images", disable=None)
         return write_faces(
@@ -162,6 +150,16 @@ def labelled(rows, rule, repeated_rows, kept, dropped, skip_broken) -> Iterator[
         kept[choice][face.split] += 1
         votes = dict(zip(CHOICES, face.votes, strict=True))
         yield LabelledImage(face.split, CLASSES.index(choice), face.file, pixels, votes)
+
+
+def open_ferplus(source: Path) -> AbstractContextManager[Files]:
+    """The files of a folder or an archive, or a table of pixels under its own name."""
+    if source.is_file():
+        with source.open("rb") as file:
+            start = file.read(512)
+        if b"pixels" in start and b"\0" not in start:  # every archive begins with some zeros
+            return nullcontext({source.name: partial(source.open, "rb")})
+    return open_files(source)
 
 
 def repeated(faces: Iterable[Face]) -> set[int]:
@@ -212,7 +210,7 @@ def read_folders(files: Files, labels: dict[str, str | None]):
             raise InputError(f"{FOLDERS[split]}/{LABEL_FILE} is missing")
         folder = PurePosixPath(table).parent
         here = []
-        for line, row in read_csv(files[table], table):
+        for line, row in read_csv(files[table], table, MOST_ROWS):
             # The authors' own copy has the box of the face behind the name, newer tools have not.
             votes = parse_votes(row[2:] if len(row) == 12 else row[1:], f"{table}, line {line}")
             here.append((Face(split, row[0], votes), str(folder / row[0])))
@@ -227,7 +225,7 @@ def read_folders(files: Files, labels: dict[str, str | None]):
     return faces, ((face, partial(decode_png, files[path], path)) for face, path in found)
 
 
-def find_votes(files: Files, source: Path, given: Path | None) -> tuple[Callable, str]:
+def find_votes(files: Files, source: Path, given: Path | None) -> tuple[Opener, str]:
     inside = next((path for path in files if PurePosixPath(path).name == VOTES_FILE), None)
     beside = source.parent / VOTES_FILE
     if given is None and inside:
@@ -241,8 +239,8 @@ def find_votes(files: Files, source: Path, given: Path | None) -> tuple[Callable
     )
 
 
-def read_votes(opener: Callable[[], BinaryIO], name: str) -> list[Face]:
-    rows = read_csv(opener, name)
+def read_votes(opener: Opener, name: str) -> list[Face]:
+    rows = read_csv(opener, name, MOST_ROWS)
     header = next(rows, (1, []))[1]
     if header != VOTES_HEADER:
         found = ",".join(header)[:80]
@@ -255,9 +253,9 @@ def read_votes(opener: Callable[[], BinaryIO], name: str) -> list[Face]:
     return faces
 
 
-def read_pixels(opener: Callable[[], BinaryIO], name: str, faces: list[Face]):
+def read_pixels(opener: Opener, name: str, faces: list[Face]):
     """Kaggle's table, whose rows stand in the order of the faces."""
-    rows = read_csv(opener, name)
+    rows = read_csv(opener, name, MOST_ROWS)
     header = next(rows, (1, []))[1]
     if not {"emotion", "pixels", "Usage"} <= set(header):
         raise InputError(
@@ -310,118 +308,16 @@ def decode_text(text: str, where: str) -> np.ndarray:
     return values.astype(np.uint8).reshape(SIZE, SIZE, 1)
 
 
-def decode_png(opener: Callable[[], BinaryIO], path: str) -> np.ndarray:
-    with opener() as stream:
-        data = stream.read(LARGEST_IMAGE_BYTES + 1)
-    if len(data) > LARGEST_IMAGE_BYTES:
-        raise InputError(f"{path} is larger than {LARGEST_IMAGE_BYTES:,} bytes, expected a face")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # The size is in the header: a picture of another size is never decoded.
-            image = Image.open(io.BytesIO(data), formats=("PNG",))
-            if image.size == (SIZE, SIZE):
-                return np.asarray(image.convert("L"))[..., None]
-    except Exception as error:  # Pillow raises what its codecs raise: SyntaxError, struct.error...
-        raise InputError(f"{path} does not decode as PNG ({error})") from error
-    raise InputError(f"{path} has {image.width}x{image.height} pixels, expected {SIZE}x{SIZE}")
+def decode_png(opener: Opener, path: str) -> np.ndarray:
+    def checked(image: Image.Image) -> Image.Image:
+        if image.size != (SIZE, SIZE):
+            raise InputError(
+                f"{path} has {image.width}x{image.height} pixels, expected {SIZE}x{SIZE}"
+            )
+        return image.convert("L")
 
-
-def read_csv(opener: Callable[[], BinaryIO], name: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and stripped fields, one row at a time."""
-
-    def lines(text: io.TextIOWrapper) -> Iterator[str]:
-        while line := text.readline(LONGEST_LINE):
-            if len(line) == LONGEST_LINE:
-                raise InputError(
-                    f"{name} has a line of over {LONGEST_LINE} characters: no such CSV"
-                )
-            yield line
-
-    with io.TextIOWrapper(opener(), "utf-8-sig", errors="replace", newline="") as text:
-        rows = csv.reader(lines(text))
-        try:
-            for row in filter(None, rows):
-                if rows.line_num > MOST_ROWS:
-                    raise InputError(f"{name} has over {MOST_ROWS:,} lines, FERPlus has 35,888")
-                yield rows.line_num, [field.strip() for field in row]
-        except csv.Error as error:
-            raise InputError(f"{name}, line {rows.line_num}: {error}, expected CSV") from error
-
-
-@contextmanager
-def open_files(source: Path) -> Iterator[Files]:
-    """By name, what opens each file of a folder or an archive; in the order that reads fastest."""
-    try:
-        with ExitStack() as stack:
-            files = list_files(source, stack)
-            hidden = re.compile(r"(^|/)(\.|__MACOSX/)")  # what macOS adds to an archive
-            yield {name: opener for name, opener in files.items() if not hidden.search(name)}
-    except DAMAGED as error:
-        raise InputError(
-            f"{source} is truncated, damaged or encrypted ({error}): download it again"
-        ) from error
-
-
-def list_files(source: Path, stack: ExitStack) -> Files:
-    if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.is_file())
-        return {path.relative_to(source).as_posix(): partial(path.open, "rb") for path in paths}
-    if not source.is_file():
-        raise InputError(f"there is no file or folder {source}")
-    with source.open("rb") as file:
-        start = file.read(512)
-    if start.startswith(b"PK"):
-        archive = stack.enter_context(zipfile.ZipFile(source))
-        return dict(sorted(zip_entries(archive, source)))
-    if start.startswith(b"\x1f\x8b") or start[257:262] == b"ustar":
-        # Left in the order of the archive: to go back in a gzip is to read it from the start.
-        return dict(tar_entries(stack.enter_context(tarfile.open(source)), source))
-    if b"pixels" in start:
-        return {source.name: partial(source.open, "rb")}
-    raise InputError(f"{source} is neither a folder, a zip, a tar, a tar.gz nor a {PIXEL_FILES[0]}")
-
-
-def zip_entries(archive: zipfile.ZipFile, source: Path) -> Iterator[tuple[str, Callable]]:
-    for entry in archive.infolist():
-        is_link = stat.S_ISLNK(entry.external_attr >> 16)
-        name = safe_name(entry.filename, source, is_plain=not is_link)
-        if not entry.is_dir():
-            yield name, partial(archive.open, entry)
-
-
-def tar_entries(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, Callable]]:
-    for entry in archive:
-        name = safe_name(entry.name, source, is_plain=entry.isfile() or entry.isdir())
-        if entry.isfile():
-            yield name, partial(archive.extractfile, entry)
-
-
-def safe_name(name: str, source: Path, *, is_plain: bool) -> str:
-    """The name of an entry, if it is one that an honest archive could hold."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if not is_plain or path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
-        raise InputError(
-            f"{source}: the entry {name!r} is a link, a device or points outside the archive, "
-            "expected plain files: refused whole"
-        )
-    return str(path)
-
-
-def table_of_counts(description: dict) -> str:
-    """What was kept, by class and split, and what was dropped, by reason and split."""
-    notes = description["notes"]
-    kept, dropped = notes["kept"], notes["dropped"]
-    rows = {f"  {name}": counts for name, counts in kept.items()}
-    rows |= {"kept": sum(kept.values(), Counter())}
-    rows |= {f"  {REASONS[reason]}": counts for reason, counts in dropped.items() if counts}
-    rows |= {"dropped": sum(dropped.values(), Counter())}
-    lines = [" " * 42 + "".join(f"{split:>12}" for split in SPLITS)]
-    lines += [
-        f"{name:<42}" + "".join(f"{counts[split]:>12,}" for split in SPLITS)
-        for name, counts in rows.items()
-    ]
-    return "\n".join(lines)
+    data = read_bytes(opener, path, LARGEST_IMAGE_BYTES)
+    return decode_image(data, path, checked, ("PNG",))[..., None]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -441,21 +337,13 @@ def main(arguments: list[str] | None = None) -> None:
     add("--votes", type=Path, help="fer2013new.csv, where it is neither in nor beside SOURCE")
     add("--skip-broken", action="store_true", help="drop images that do not decode, and count them")
     args = parser.parse_args(arguments)
-    try:
-        description = prepare(
-            args.source,
-            args.out,
-            labels=args.labels,
-            num_classes=args.classes,
-            votes=args.votes,
-            skip_broken=args.skip_broken,
-        )
-    except InputError as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
-    except OSError as error:  # a full disk names no file by itself
-        parser.exit(2, f"{parser.prog}: error: {error} (while preparing {args.out})\n")
-    print(table_of_counts(description))
-    print(f"\n{args.out} is ready: eacbook.load_faces({str(args.out)!r})\n{LICENCE}")
+    options = {
+        "labels": args.labels,
+        "num_classes": args.classes,
+        "votes": args.votes,
+        "skip_broken": args.skip_broken,
+    }
+    run(parser, args.out, lambda: prepare(args.source, args.out, **options), REASONS)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import importlib
 import io
 import json
 import os
@@ -30,10 +30,8 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "data_scripts" / "ferplus.py"
 SHARED = Path(os.environ.get("EACBOOK_SHARED", ROOT.parent / "shared")) / "data"
 
-spec = importlib.util.spec_from_file_location("ferplus", SCRIPT)
-ferplus = importlib.util.module_from_spec(spec)
-sys.modules["ferplus"] = ferplus  # dataclasses look their module up
-spec.loader.exec_module(ferplus)
+sys.path.insert(0, str(SCRIPT.parent))  # as Python does for the script
+ferplus = importlib.import_module("ferplus")
 
 COLUMNS = (
     *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
@@ -568,6 +566,7 @@ def check_and_die(image, *rest):
     check(image, *rest)
 prepared._check = check_and_die
 sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
