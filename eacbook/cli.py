@@ -58,7 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
         "eacbook train --method eac --noise 0.3\n"
         "  eacbook train --method eac:weight=2,erasing=false\n"
         "  eacbook train --data data/ferplus --method eac --noise 0.3 --limit 2000 --epochs 2\n"
-        "  eacbook train --data data/ferplus --network resnet18 --weights imagenet --size 112",
+        "  eacbook train --data data/ferplus --network resnet18 --weights imagenet --size 112\n"
+        "  torchrun --nproc-per-node 4 -m eacbook train --data data/ferplus --network resnet18",
     )  # fmt: skip
     train.add_argument("--data", default="synthetic", help="'synthetic' or a prepared folder")
     train.add_argument("--method", default="eac", metavar="METHOD", help=f"{METHOD} (eac)")
@@ -66,10 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--noise", type=float, metavar="RATE",
         help="share of wrong labels, 0 to 1 (0.3 for symmetric and pair)",
     )  # fmt: skip
-    train.add_argument(
-        "--noise-kind", default="symmetric", metavar="KIND",
-        help="symmetric, pair, or annotator (one person's vote; needs a set with votes)",
-    )  # fmt: skip
+    _add_noise_kind(train)
     train.add_argument(
         "--noise-file", type=Path, metavar="FILE",
         help="labels from a file instead, 'train_00001.jpg 5' a line, from 1",
@@ -94,12 +92,10 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"each is {METHOD} (all of them); one that must know the noise rate is told it",
     )  # fmt: skip
     table.add_argument(
-        "--noise", type=float, nargs="+", metavar="RATE", default=[0.1, 0.2, 0.3],
-        help="shares of wrong labels, 0 to 1 (0.1 0.2 0.3)",
+        "--noise", type=float, nargs="+", metavar="RATE",
+        help="shares of wrong labels, 0 to 1 (0.1 0.2 0.3 for symmetric and pair)",
     )  # fmt: skip
-    table.add_argument(
-        "--noise-kind", default="symmetric", metavar="KIND", help="symmetric or pair (symmetric)"
-    )
+    _add_noise_kind(table)
     table.add_argument(
         "--data", nargs="+", default=["synthetic"], metavar="DATA",
         help="'synthetic' or prepared folders (synthetic)",
@@ -141,6 +137,15 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from eacbook import processes
+
+    with processes.joined(), contextlib.ExitStack() as quiet:
+        if not processes.is_first():
+            quiet.enter_context(contextlib.redirect_stdout(None))
+        _train_one(options)
+
+
+def _train_one(options: argparse.Namespace) -> None:
     import torch
 
     from eacbook.faces import load_faces
@@ -194,8 +199,9 @@ def _table(options: argparse.Namespace) -> int:
     from eacbook.tables import show
     from eacbook.workers import workers_here, workers_of_cluster
 
+    rates = [None] if options.noise_kind == "annotator" else [0.1, 0.2, 0.3]
     cells = make_cells(
-        options.methods or list(METHODS), options.noise, options.data, options.seeds,
+        options.methods or list(METHODS), options.noise or rates, options.data, options.seeds,
         network=options.network, weights=options.weights, kind=options.noise_kind,
         limit=options.limit, **_recipe(options),
     )  # fmt: skip
@@ -247,6 +253,13 @@ def _add(commands, name: str, command, text: str, example: str) -> argparse.Argu
     )  # fmt: skip
     parser.set_defaults(command=command)
     return parser
+
+
+def _add_noise_kind(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--noise-kind", default="symmetric", metavar="KIND",
+        help="symmetric, pair, or annotator (one person's vote; needs a set with votes)",
+    )  # fmt: skip
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:

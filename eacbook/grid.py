@@ -1,8 +1,8 @@
 """The grid: methods x noise rates x data sets x seeds, every cell a run that is stored and found again.
 
-A cell is trained once, whoever asks for it, here or on a cluster: its worker takes a lock beside the
-runs, looks whether the run is there by now, and else trains it, going on from the checkpoint that a
-worker which died may have left. What fails is told at the end, and the other cells are kept.
+A cell is trained once, whoever asks for it, here or on a cluster (:func:`eacbook.runs.find_or_train`
+holds a lock beside the runs), and goes on from the checkpoint that a worker which died may have left.
+What fails is told at the end, and the other cells are kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from filelock import FileLock
 from tqdm.auto import tqdm
 
 from eacbook.errors import InputError
@@ -26,8 +25,6 @@ from eacbook.noise import inject_noise
 from eacbook.runs import FOLDER, find_or_train, read_facts, run_name
 from eacbook.train import RECIPES, Recipe, describe_training
 from eacbook.workers import Workers, each_once, training_place
-
-LOCKS = ".locks"
 
 PASSES = {"eac": 2, "small_loss": 2}
 """How often, about, a method runs a network a step; for the order of the cells and the time left."""
@@ -41,17 +38,17 @@ class Cell:
         name: the method as it was written, e.g. ``"eac:weight=2"``.
         method: that method.
         data: ``"synthetic"``, or the folder of a prepared set.
-        rate: of wrong labels, 0 to 1.
+        rate: of wrong labels, 0 to 1; None where annotators' votes decide.
         recipe: its seed is also that of the wrong labels and of the initial weights.
         network, weights: see :func:`eacbook.networks.build_network`.
-        kind: of noise, ``"symmetric"`` or ``"pair"``.
+        kind: of noise, ``"symmetric"``, ``"pair"`` or ``"annotator"``.
         limit: at most so many images of each split.
     """
 
     name: str
     method: Method
     data: str
-    rate: float
+    rate: float | None
     recipe: Recipe
     network: str = "tiny"
     weights: str | None = None
@@ -59,7 +56,17 @@ class Cell:
     limit: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} on {self.data}, {self.rate:.0%} noise, seed {self.recipe.seed}"
+        return f"{self.name} on {self.data}, {self.noise}, seed {self.recipe.seed}"
+
+    @property
+    def noise(self) -> str:
+        """As the table is titled: ``"30 % wrong labels"``."""
+        rate = "" if self.rate is None else f"{100 * self.rate:g} % "
+        return {
+            "symmetric": f"{rate}wrong labels",
+            "pair": f"{rate}wrong labels (pair noise)",
+            "annotator": "single annotators' labels",
+        }[self.kind]
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Outcome:
 
 def make_cells(
     methods: Sequence[str],
-    rates: Sequence[float],
+    rates: Sequence[float | None],
     data: Sequence[str] = ("synthetic",),
     seeds: Sequence[int] = (0,),
     *,
@@ -96,22 +103,25 @@ def make_cells(
     Args:
         methods: as :func:`eacbook.methods.parse_method` reads them; one that must know the noise rate
             is told that of its cell.
-        rates, data, seeds, network, weights, kind, limit: see :class:`Cell`.
+        rates, data, seeds, network, weights, kind, limit: see :class:`Cell`; the rates are
+            ``[None]`` for annotator noise.
         **recipe: what differs from the network's own recipe in :data:`eacbook.train.RECIPES`.
 
     Raises:
-        InputError: something is unknown or out of range, or a cell would stand there twice. No data
-            set was loaded until then, and nothing was trained.
+        InputError: something is unknown or out of range, or a cell would stand there twice. Nothing
+            was trained until then.
     """
     if network not in RECIPES:
         raise InputError(f"unknown network {network!r}: expected one of {', '.join(RECIPES)}")
     # Workers may have another working directory, and one folder has many names.
     if weights not in (None, "imagenet"):
         weights = str(Path(weights).resolve())
-    if kind not in ("symmetric", "pair"):
-        raise InputError(f"the grid's noise is symmetric or pair, got {kind!r}")
+    if kind not in ("symmetric", "pair", "annotator"):
+        raise InputError(f"the grid's noise is symmetric, pair or annotator, got {kind!r}")
+    if (kind == "annotator") != (list(rates) == [None]):
+        raise InputError("annotator noise has its own rate, and the other kinds need one")
     for rate in rates:
-        if not 0 <= rate <= 1:
+        if rate is not None and not 0 <= rate <= 1:
             raise InputError(f"a rate of noise must lie between 0 and 1, got {rate:g}")
     for place in data:
         if place != "synthetic" and not Path(place).is_dir():
@@ -122,7 +132,8 @@ def make_cells(
     cells = {}
     for place, rate, name, seed in product(data, rates, methods, seeds):
         place = place if place == "synthetic" else str(Path(place).resolve())
-        method = parse_method(name, network=network, noise_rate=rate)
+        share = _share_of_wrong_answers(place, limit, seed) if rate is None else rate
+        method = parse_method(name, network=network, noise_rate=share)
         settings = replace(RECIPES[network], **recipe, seed=seed)
         cell = Cell(name, method, place, rate, settings, network, weights, kind, limit)
         same = cells.setdefault((method, place, rate, seed), cell)
@@ -148,7 +159,6 @@ def run_grid(cells: Sequence[Cell], workers: Workers, folder: str | Path = FOLDE
         What became of each cell, in their order.
     """
     folder = Path(folder).resolve()
-    (folder / LOCKS).mkdir(parents=True, exist_ok=True)
     if cells[0].weights:
         network = _prepare(cells[0])[0][1]
         print(network.weights_match)
@@ -176,7 +186,7 @@ def run_grid(cells: Sequence[Cell], workers: Workers, folder: str | Path = FOLDE
 
 
 def run_cell(cell: Cell, folder: str | Path = FOLDER, device: str | None = None) -> str:
-    """Find the run of a cell, or train it; two that ask for it at once train it once.
+    """Find the run of a cell, or train it.
 
     Returns:
         The name of the run's folder.
@@ -185,12 +195,10 @@ def run_cell(cell: Cell, folder: str | Path = FOLDER, device: str | None = None)
         KeyboardInterrupt: the training was interrupted; its epochs are kept.
     """
     inputs, settings = _prepare(cell)
-    name = run_name(settings)
-    with FileLock(Path(folder) / LOCKS / f"{name}.lock"):
-        run = find_or_train(*inputs, folder=folder, device=device, **asdict(cell.recipe))
+    run = find_or_train(*inputs, folder=folder, device=device, **asdict(cell.recipe))
     if not run.finished:
         raise KeyboardInterrupt
-    return name
+    return run_name(settings)
 
 
 @functools.lru_cache(maxsize=4)
@@ -200,11 +208,20 @@ def faces_of(data: str, limit: int | None = None) -> FaceData:
     return faces if limit is None else faces.limit(limit)
 
 
+@functools.lru_cache
+def _share_of_wrong_answers(data: str, limit: int | None, seed: int) -> float:
+    """The rate of annotator noise."""
+    train, classes = faces_of(data, limit).train, faces_of(data, limit).num_classes
+    return inject_noise(train.labels, None, classes, "annotator", seed, votes=train.votes).rate
+
+
 def _prepare(cell: Cell) -> tuple[tuple, dict]:
     """What a training is given, and the settings that it will be stored under."""
     faces, seed = faces_of(cell.data, cell.limit), cell.recipe.seed
     classes = faces.num_classes
-    noisy = inject_noise(faces.train.labels, cell.rate, classes, cell.kind, seed)
+    noisy = inject_noise(
+        faces.train.labels, cell.rate, classes, cell.kind, seed, votes=faces.train.votes
+    )
     network = build_network(cell.network, classes, weights=cell.weights, seed=seed)
     inputs = cell.method, network, faces, noisy
     return inputs, describe_training(*inputs, cell.recipe)

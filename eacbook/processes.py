@@ -43,6 +43,14 @@ def is_first() -> bool:
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
+def agreed(answer: bool) -> bool:
+    """The answer of the first process, in every process: they may look at different times."""
+    answers = [answer]
+    if count() > 1:
+        distributed.broadcast_object_list(answers, src=0)
+    return answers[0]
+
+
 def wait_for_all() -> None:
     """Return when every process has come here."""
     if count() > 1:

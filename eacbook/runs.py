@@ -12,11 +12,13 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -33,6 +35,7 @@ from eacbook.train import Recipe, Run, choose_device, describe_training, extend_
 FOLDER = Path("runs")
 FACTS, NETWORK, TENSORS = "run.json", "network.safetensors", "tensors.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
+LOCKS = ".locks"
 
 
 def find_or_train(
@@ -49,7 +52,8 @@ def find_or_train(
 ) -> Run:
     """The stored run of these settings, or a new one, trained and stored.
 
-    A run that was killed or interrupted goes on from its last whole epoch at the next call.
+    A run that was killed or interrupted goes on from its last whole epoch at the next call. Two that
+    ask for the same run at once train it once: the second one waits.
 
     Args:
         method, network, faces, noisy, device: see :func:`eacbook.train.train`.
@@ -63,20 +67,48 @@ def find_or_train(
     """
     chosen = Recipe(**recipe)
     settings = describe_training(method, network, faces, noisy, chosen, hooks)
-    place = Path(folder) / run_name(settings)
-    partial = place.with_name(place.name + ".partial")
-    stored = place.exists() and not fresh
-    if fresh and processes.is_first():
-        shutil.rmtree(partial, ignore_errors=True)
-    processes.wait_for_all()  # so that all have looked before the first one writes anything
-    if stored:
+    name = run_name(settings)
+    place, partial = Path(folder) / name, Path(folder) / f"{name}.partial"
+
+    def stored() -> Run | None:
+        if fresh or not processes.agreed(place.exists()):
+            return None
         return load_run(place, extend_network(method, network, faces, chosen), settings, device)
-    checkpoint = Checkpoint(partial / CHECKPOINT)
-    run = train(method, network, faces, noisy, device=device, hooks=[*hooks, checkpoint], **recipe)
-    if run.finished and processes.is_first():
-        _store(run, partial, place)
-    processes.wait_for_all()
-    return run
+
+    if run := stored():
+        return run
+    with _alone(Path(folder), name):
+        if fresh and processes.is_first():
+            shutil.rmtree(partial, ignore_errors=True)
+        if run := stored():  # by whom we waited for
+            return run
+        checkpoint = Checkpoint(partial / CHECKPOINT)
+        run = train(
+            method, network, faces, noisy, device=device, hooks=[*hooks, checkpoint], **recipe
+        )
+        if run.finished and processes.is_first():
+            _store(run, partial, place)
+        processes.wait_for_all()
+        return run
+
+
+@contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Inside, nobody else trains the run of that name; the system frees the lock if we die."""
+    if processes.is_first():  # it holds the lock for all that train together
+        (folder / LOCKS).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCKS / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"Somebody else is training {name}; waiting for it.", flush=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+    else:
+        yield
 
 
 def run_name(settings: dict) -> str:

@@ -17,7 +17,7 @@ import pandas
 from eacbook.faces import DESCRIPTION
 from eacbook.files import write_text
 from eacbook.grid import Cell, Outcome, faces_of
-from eacbook.papers import SOURCE, differences, find_published, published_accuracy
+from eacbook.papers import CAUTION, SOURCE, differences, find_published, published_accuracy
 from eacbook.report import STYLE
 from eacbook.runs import read_facts
 
@@ -54,7 +54,8 @@ def cells_table(outcomes: Sequence[Outcome], folder: str | Path) -> pandas.DataF
         published = published_accuracy(find_published(faces), cell.name, cell.rate, cell.kind)
         row = {
             "data": faces.name,
-            "noise": cell.rate,
+            "noise": cell.noise,
+            "rate": cell.rate,
             "method": cell.name,
             "seed": cell.recipe.seed,
             **dict.fromkeys(FIGURES),
@@ -73,7 +74,7 @@ def summary_over_seeds(cells: pandas.DataFrame) -> pandas.DataFrame:
     for name in FIGURES:
         of_figure = groups[name]
         columns |= {name: of_figure.mean(), f"{name}_std": of_figure.std()}
-    columns["paper"] = groups["paper"].first()
+    columns |= {name: groups[name].first() for name in ("paper", "rate")}
     return pandas.DataFrame(columns).reset_index()
 
 
@@ -81,9 +82,8 @@ def shown_table(summary: pandas.DataFrame) -> pandas.DataFrame:
     """One data set as texts: a row a method, and for each rate our figures and the paper's."""
     columns = {}
     with_paper = summary["paper"].notna().any()
-    for rate in summary["noise"].unique():
-        of_rate = summary[summary["noise"] == rate].set_index("method")
-        title = f"{100 * rate:g} % wrong labels"
+    for title in summary["noise"].unique():
+        of_rate = summary[summary["noise"] == title].set_index("method")
         columns[title, "ours" if with_paper else "test accuracy"] = of_rate.apply(
             _mean_and_spread, axis=1, figure="test_accuracy"
         )
@@ -127,7 +127,9 @@ def notes(cells: Sequence[Cell]) -> list[str]:
     published = find_published(faces)
     if published is None:
         return [*told, "The paper has no such data: none of its numbers can stand beside ours."]
-    told.append(f"The paper's numbers: {SOURCE}, {published.name}; it states no spread.")
+    told.append(
+        f"The paper's numbers: {SOURCE}, {published.name} ({CAUTION}); it states no spread."
+    )
     different = differences(published, faces, cell.network, weights, recipe)
     if published.train is None:
         different.append(

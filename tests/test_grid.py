@@ -11,9 +11,10 @@ import pytest
 from conftest import PIXELS, striped_faces
 
 from eacbook.errors import InputError
-from eacbook.faces import SPLITS
+from eacbook.faces import SPLITS, load_faces
 from eacbook.grid import Cell, Outcome, make_cells, run_cell, run_grid
 from eacbook.methods import EAC, Baseline, SmallLoss
+from eacbook.noise import inject_noise
 from eacbook.prepared import LabelledImage, write_faces
 from eacbook.runs import list_runs, read_facts
 from eacbook.tables import cells_table, notes, show, shown_table, summary_over_seeds
@@ -24,11 +25,19 @@ ALONE = Workers(1, 1, "cpu")
 QUICK = {"epochs": 2, "batch_size": 32}
 
 
-def prepare_stripes(folder, train=96, source="drawn by the tests", notes=None):
+def prepare_stripes(folder, train=96, source="drawn by the tests", notes=None, votes=False):
     """The striped faces as a prepared folder, which other processes can open."""
     faces = striped_faces(train)
+
+    def ballot(label):
+        """Of ten people eight agree with the label."""
+        return {name: 8 if name == faces.classes[label] else 1 for name in faces.classes}
+
     images = [
-        LabelledImage(split, int(label), file, image.permute(1, 2, 0).numpy())
+        LabelledImage(
+            split, int(label), file, image.permute(1, 2, 0).numpy(),
+            ballot(int(label)) if votes else None,
+        )
         for split in SPLITS
         for image, label, file in zip(
             getattr(faces, split).images, getattr(faces, split).labels, getattr(faces, split).files,
@@ -70,6 +79,18 @@ def test_ablations_are_methods_of_the_same_grid():
     ]  # fmt: skip
 
 
+def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
+    data = prepare_stripes(tmp_path / "voted", votes=True)
+    (cell,) = make_cells(["small_loss"], [None], [data], kind="annotator", **QUICK)
+    train = load_faces(data).train
+    noisy = inject_noise(train.labels, None, 3, "annotator", votes=train.votes)
+    assert cell.method.noise_rate == noisy.rate == pytest.approx(0.2, abs=0.1)
+    name = run_cell(cell, tmp_path, "cpu")
+    assert read_facts(tmp_path / name)["settings"]["noise"]["kind"] == "annotator"
+    shown = shown_table(summary_over_seeds(cells_table([Outcome(cell, name)], tmp_path)))
+    assert list(shown.columns.levels[0]) == ["single annotators' labels"]
+
+
 @pytest.mark.parametrize(
     ("methods", "rates", "data", "seeds", "more", "expected"),
     [
@@ -79,10 +100,27 @@ def test_ablations_are_methods_of_the_same_grid():
         (["eac"], [0.1], ["nowhere"], [0], {}, "unknown data set 'nowhere'"),
         (["eac"], [0.1], ["synthetic"], [-1], {}, "seed must be 0 or more"),
         (["eac"], [0.1], ["synthetic"], [0], {"network": "vgg"}, "unknown network 'vgg'"),
-        (["eac"], [0.1], ["synthetic"], [0], {"kind": "loud"}, "symmetric or pair, got 'loud'"),
+        (
+            ["eac"],
+            [0.1],
+            ["synthetic"],
+            [0],
+            {"kind": "loud"},
+            "symmetric, pair or annotator, got 'loud'",
+        ),
         (["eac"], [0.1], ["synthetic"], [0], {"epochs": 0}, "epochs must be at least 1"),
-        (["eac"], [0.1], ["synthetic"], [0, 0], {}, "a cell twice: eac on synthetic, 10% noise"),
+        (
+            ["eac"],
+            [0.1],
+            ["synthetic"],
+            [0, 0],
+            {},
+            "a cell twice: eac on synthetic, 10 % wrong labels",
+        ),
         (["eac"], [0.1, 0.1], ["synthetic"], [0], {}, "a cell twice"),
+        (["eac"], [0.1], ["synthetic"], [0], {"kind": "annotator"}, "has its own rate"),
+        (["eac"], [None], ["synthetic"], [0], {}, "the other kinds need one"),
+        (["eac"], [None], ["synthetic"], [0], {"kind": "annotator"}, "needs a data set with"),
         (["eac", "eac:weight=1.5"], [0.1], ["synthetic"], [0], {}, "mean the same"),
     ],
 )
@@ -142,7 +180,6 @@ class TrainInto:
 
     def __init__(self, folder, cell):
         self.folder, self.cell = folder, cell
-        (folder / ".locks").mkdir()
 
     def __call__(self, _):
         return run_cell(self.cell, self.folder, "cpu")
@@ -218,7 +255,8 @@ def test_table_by_hand(ferplus, tmp_path):
     cells = cells_table(small_grid(tmp_path, ferplus), tmp_path)
     assert len(cells) == 8 and cells["failure"].notna().sum() == 3
     summary = summary_over_seeds(cells).set_index(["noise", "method"])
-    row = summary.loc[0.1, "eac"]
+    row = summary.loc["10 % wrong labels", "eac"]
+    assert row["rate"] == 0.1
     assert row["test_accuracy"] == pytest.approx(0.82)
     assert row["test_accuracy_std"] == pytest.approx(0.04 / 2**0.5)  # divided by n - 1
     assert row["paper"] == pytest.approx(0.8703)
