@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from eacbook.augment import Batch
-from eacbook.faces import FaceData, FaceSet
+from eacbook.faces import SPLITS, FaceData, FaceSet
 from eacbook.networks import ClassActivationNetwork, build_network
 from eacbook.noise import inject_noise
+from eacbook.prepared import LabelledImage, write_faces
 
 torch.set_num_threads(1)
 
@@ -43,6 +44,32 @@ def striped_faces(train=96, test=48, validation=48, num_classes=3):
         source="drawn by the tests",
         licence="MIT",
     )
+
+
+def prepare_stripes(folder, train=96, source="drawn by the tests", notes=None, votes=False):
+    """The striped faces as a prepared folder, which other processes can open."""
+    faces = striped_faces(train)
+
+    def ballot(label):
+        """Of ten people eight agree with the label."""
+        return {name: 8 if name == faces.classes[label] else 1 for name in faces.classes}
+
+    images = [
+        LabelledImage(
+            split, int(label), file, image.permute(1, 2, 0).numpy(),
+            ballot(int(label)) if votes else None,
+        )
+        for split in SPLITS
+        for image, label, file in zip(
+            getattr(faces, split).images, getattr(faces, split).labels, getattr(faces, split).files,
+            strict=True,
+        )
+    ]  # fmt: skip
+    write_faces(
+        folder, images, classes=faces.classes, image_shape=(PIXELS, PIXELS, 1), source=source,
+        licence="MIT", notes=notes or {},
+    )  # fmt: skip
+    return str(folder)
 
 
 def small_network(num_classes=3, dropout=0.2, seed=0):

@@ -10,7 +10,7 @@ import time
 
 import psutil
 import pytest
-from test_grid import prepare_stripes
+from conftest import prepare_stripes
 
 from eacbook import cli
 from eacbook.runs import list_runs, read_facts

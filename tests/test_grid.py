@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pandas
 import pytest
-from conftest import PIXELS, striped_faces
+from conftest import prepare_stripes
 
 from eacbook.errors import InputError
-from eacbook.faces import SPLITS, load_faces
+from eacbook.faces import load_faces
 from eacbook.grid import Cell, Outcome, make_cells, run_cell, run_grid
 from eacbook.methods import EAC, Baseline, SmallLoss
 from eacbook.noise import inject_noise
-from eacbook.prepared import LabelledImage, write_faces
 from eacbook.runs import list_runs, read_facts
 from eacbook.tables import cells_table, notes, show, shown_table, summary_over_seeds
 from eacbook.train import RECIPES
@@ -23,32 +22,6 @@ from eacbook.workers import Workers, each_once, workers_here
 
 ALONE = Workers(1, 1, "cpu")
 QUICK = {"epochs": 2, "batch_size": 32}
-
-
-def prepare_stripes(folder, train=96, source="drawn by the tests", notes=None, votes=False):
-    """The striped faces as a prepared folder, which other processes can open."""
-    faces = striped_faces(train)
-
-    def ballot(label):
-        """Of ten people eight agree with the label."""
-        return {name: 8 if name == faces.classes[label] else 1 for name in faces.classes}
-
-    images = [
-        LabelledImage(
-            split, int(label), file, image.permute(1, 2, 0).numpy(),
-            ballot(int(label)) if votes else None,
-        )
-        for split in SPLITS
-        for image, label, file in zip(
-            getattr(faces, split).images, getattr(faces, split).labels, getattr(faces, split).files,
-            strict=True,
-        )
-    ]  # fmt: skip
-    write_faces(
-        folder, images, classes=faces.classes, image_shape=(PIXELS, PIXELS, 1), source=source,
-        licence="MIT", notes=notes or {},
-    )  # fmt: skip
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import small_network
+from conftest import prepare_stripes, small_network
 
 from eacbook import processes
+from eacbook.runs import list_runs
 
 SCRIPT = Path(__file__).parent / "train_in_processes.py"
 TORCHRUN = [*(sys.executable, "-m", "torch.distributed.run"), "--standalone", "--nproc-per-node=2"]
@@ -79,6 +80,19 @@ def test_one_process_writes_the_runs_and_the_bars_and_all_find_them(trained):
     assert bars.count("  0%|") == 6, "one process speaks"
     again, _ = started(TORCHRUN, folder / "again", folder / "runs-of-two")
     assert all(curves["stored"] for process in again for curves in process.values())
+
+
+def test_the_command_trains_in_processes_and_speaks_once(tmp_path):
+    data = prepare_stripes(tmp_path / "stripes")
+    command = [*TORCHRUN, "-m", "eacbook", "train", "--data", data, "--method", "scn"]
+    result = subprocess.run(
+        [*command, "--epochs=1", "--device=cpu", f"--folder={tmp_path / 'runs'}"],
+        capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count("96 training and 48 test faces") == 1
+    assert result.stdout.count("test accuracy") == 1
+    assert [place.name.partition("-")[0] for place in list_runs(tmp_path / "runs")] == ["scn"]
 
 
 def test_alone_nothing_is_shared():
