@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +29,9 @@ IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.csv", "faceset.json"
 FORMAT = 1
 VOTE_PREFIX = "votes_"
 
-# Reading a gigabyte to check it takes a second or two; a larger set is checked by its sizes alone.
-VERIFY_UP_TO_BYTES = 1 << 30
+# Reading a gigabyte to check it takes a second or two. A larger set is checked by its sizes alone, and
+# its images cannot be written to, not even in memory.
+LARGE_BYTES = 1 << 30
 
 # The persons of the drawn set: no identity stands in two splits.
 SYNTHETIC_IDENTITIES = {
@@ -276,20 +278,24 @@ def _map_images(path: Path, count: int, description: dict) -> Tensor:
     """The images as uint8 ``[N,C,H,W]`` without reading them."""
     _check_file(path, description)
     try:
-        # Copy on write, so that torch may have it and the file cannot change.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        # Copy on write, so that nobody can change the file; but for that the system sets memory aside
+        # as for the whole file, and refuses one that is larger than the memory.
+        mode = "c" if path.stat().st_size <= LARGE_BYTES else "r"
+        array = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is truncated or no .npy file ({error})") from error
     expected = (count, *description["image_shape"])
     if array.shape != expected or array.dtype != np.uint8:
         raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 {expected}")
-    return torch.from_numpy(array).permute(0, 3, 1, 2)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array).permute(0, 3, 1, 2)
 
 
 def _check_file(path: Path, description: dict) -> None:
     if not path.is_file():
         raise InputError(f"{path} is missing; prepare the set again")
-    if path.stat().st_size > VERIFY_UP_TO_BYTES:
+    if path.stat().st_size > LARGE_BYTES:
         return
     if sha256_of(path) != description["checksums"].get(path.name):
         raise InputError(
