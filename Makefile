@@ -5,6 +5,8 @@ READY := .venv/.ready
 COLAB := .venv-colab/bin
 COLAB_READY := .venv-colab/.ready
 NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 notebooks
+# A core for each file: a small network gains little by a second thread.
+PARALLEL := -n auto --dist loadfile
 
 .PHONY: demo lab test test-colab notebooks table clean help
 
@@ -19,8 +21,10 @@ lab: $(READY)   ## open JupyterLab on the first notebook
 
 test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by themselves and in JupyterLab
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests --ignore=tests/browser
-	export EACBOOK_RUNS=$$(mktemp -d) && $(BIN)/python $(NBVAL) && $(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest $(PARALLEL) tests --ignore=tests/browser
+	export EACBOOK_RUNS=$$(mktemp -d) && \
+	OMP_NUM_THREADS=1 $(BIN)/python $(NBVAL) $(PARALLEL) && \
+	$(BIN)/python -m pytest tests/browser
 
 # A build folder from before would still install modules that are gone.
 test-colab: $(COLAB_READY)  ## the notebooks on the packages of Colab, none of which may move (EACBOOK_RUNS=folder of runs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -258,3 +259,224 @@ def check_suspects(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
     if torch.equal(result, ~right):
         return "those are the labels that agree with their neighbours; suspect the others."
     return f"expected {right.tolist()}, got {result.tolist()}."
+
+
+@_verdict
+def check_exchange(answer: Callable[[Tensor, Tensor, int], tuple]) -> str | None:
+    """Is this function (losses of one [B], of the other [B], count) -> rows each one learns from?"""
+    one = torch.tensor([0.1, 0.2, 1.5, 2.0, 0.3, 0.9])
+    other = torch.tensor([1.9, 0.1, 0.2, 0.3, 1.2, 2.1])
+    result = answer(one, other, 3)
+    if result is None:
+        return NOT_YET
+    found = [set(torch.as_tensor(rows).flatten().tolist()) for rows in result]
+    least_of_one, least_of_other = {0, 1, 4}, {1, 2, 3}
+    if found == [least_of_other, least_of_one]:
+        return None
+    if found == [least_of_one, least_of_other]:
+        return (
+            "here each network learns from its own choice, and confirms its own mistakes: exchange."
+        )
+    if any(len(rows) != 3 for rows in found):
+        return f"with a count of 3 each learns from 3 samples, not from {[len(rows) for rows in found]}."
+    return (
+        f"the first one should learn from rows {sorted(least_of_other)}, the other one from "
+        f"{sorted(least_of_one)}; yours are {sorted(found[0])} and {sorted(found[1])}."
+    )
+
+
+@_verdict
+def check_relabel(answer: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> str | None:
+    """Is this function (probabilities [B,K], labels [B], low bool [B], margin) -> labels SCN's rule?"""
+    probabilities = torch.tensor(
+        [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.4, 0.35, 0.25], [0.1, 0.1, 0.8], [0.1, 0.1, 0.8]]
+    )
+    labels = torch.tensor([0, 1, 1, 0, 0])
+    low = torch.tensor([True, True, True, True, False])
+    result = answer(probabilities, labels, low, 0.2)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result).long()
+    right = torch.tensor([0, 0, 1, 2, 0])
+    if torch.equal(result, right):
+        return None
+    if torch.equal(result, torch.tensor([0, 0, 1, 2, 2])):
+        return "row 4 is of the high group and keeps its label (the published code forgot that)."
+    if torch.equal(result, torch.tensor([0, 0, 0, 2, 0])):
+        return "row 2 keeps its label: 0.40 is more than 0.35, but not by more than the margin."
+    return f"expected {right.tolist()}, got {result.tolist()}."
+
+
+@_verdict
+def check_majority_rule(answer: Callable[[list[int]], int | None]) -> str | None:
+    """Is this function (ten counts of votes) -> column or None the majority rule of FERPlus?"""
+    clear, singles = [1, 9, 0, 0, 0, 0, 0, 0, 0, 0], [4, 1, 1, 1, 1, 1, 1, 0, 0, 0]
+    half, most, scattered = [5, 0, 0, 5, 0, 0, 0, 0, 0, 0], [0, 4, 3, 3, 0, 0, 0, 0, 0, 0], [1] * 10
+    others = [[0, 0, 0, 0, 0, 0, 0, 2, 8, 0], [3, 0, 1, 0, 5, 0, 0, 0, 0, 1]]
+    if all(answer(list(votes)) is None for votes in (clear, *others)):
+        return NOT_YET
+    hints = (
+        (clear, 1, "column 1 has nine of ten votes, so it is the label."),
+        (singles, 0, "a single vote counts as none: of 4, 1, 1, 1, 1, 1, 1 only the 4 remain."),
+        (half, None, "half is not a majority: it takes more than half of the votes that remain."),
+        (most, None, "4 of 10 votes are the most, but not more than half: no label."),
+        (scattered, None, "where every vote is a single one, none remains, and there is no label."),
+        (others[0], 8, "unknown (column 8) can win, too; whether to drop the image comes later."),
+        (others[1], 4, "5 of the 8 votes that remain are more than half."),
+    )
+    for votes, right, hint in hints:
+        found = answer(list(votes))
+        if found is None and right is None:
+            continue
+        if found is None or right is None or int(found) != right:
+            return f"for the votes {votes} yours gives {found}. {hint[0].upper()}{hint[1:]}"
+    return None
+
+
+@_verdict
+def check_copies(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (training images, test images) -> which test images stand in both [n]?"""
+    generator = torch.Generator().manual_seed(0)
+    train = torch.randint(256, (5, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    brighter = train[0].clamp(max=254) + (torch.arange(16).view(1, 4, 4) == 5).to(torch.uint8)
+    test = torch.stack([train[3], brighter, train[2], train[4].flip(-1), train[1]])
+    result = answer(train, test[:4])
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result)
+    if result.shape != (4,):
+        return (
+            "there were 5 training and 4 test images: expected True or False for each of the 4, got "
+            f"the shape {list(result.shape)}."
+        )
+    result, right = result.bool(), torch.tensor([True, False, True, False])
+    if torch.equal(result, right):
+        return None
+    if torch.equal(result, ~right):
+        return "those are the test images that are new; mark the others."
+    if torch.equal(result, torch.tensor([False, False, True, False])):
+        return "a copy need not stand in the same row: compare with all the training images."
+    if result[3]:
+        return "the last one has the same pixels in another order: compare them place by place."
+    if result[1]:
+        return "the second one differs from a training image in a pixel: no copy, to the pixel."
+    return f"expected {right.tolist()}, got {result.tolist()}."
+
+
+@_verdict
+def check_area_under_curve(answer: Callable[[Tensor, Tensor], float]) -> str | None:
+    """Is this function (scores [N], wrong [N]) -> ROC AUC, a wrong one's chance to rank higher?"""
+    scores = torch.tensor([0.1, 0.4, 0.4, 0.8, 0.9, 0.2])
+    wrong = torch.tensor([False, True, False, True, False, False])
+    result = answer(scores, wrong)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result, dtype=torch.float64)
+    if result.ndim:
+        return f"expected one number, got a tensor of shape {list(result.shape)}: take the mean."
+    found, right = result.item(), 5.5 / 8
+    if abs(found - right) < 1e-6:
+        return None
+    hints = {
+        1 - right: "that is the chance that the *right* label ranks higher: turn it round.",
+        5 / 8: "two labels of the same score were counted as lost; count a tie as half.",
+        6 / 8: "two labels of the same score were counted as won; count a tie as half.",
+        5.5: "that is the number of pairs won; divide it by the number of pairs.",
+    }
+    for value, hint in hints.items():
+        if abs(found - value) < 1e-6:
+            return hint
+    return f"of 2 x 4 pairs 5 are won and 1 is a tie: 5.5 / 8 = 0.6875, yours is {found:.4f}."
+
+
+@_verdict
+def check_flattery(answer: Callable[[np.ndarray], float]) -> str | None:
+    """Is this function (test accuracies of the epochs [E]) -> the best minus the mean of the last 5?"""
+    accuracies = np.array([0.2, 0.5, 0.7, 0.6, 0.65, 0.55, 0.6, 0.5])
+    result = answer(accuracies)
+    if result is None:
+        return NOT_YET
+    if np.ndim(result):
+        return f"expected one number, got {np.size(result)} of them."
+    found, right = float(result), 0.7 - 0.58
+    if abs(found - right) < 1e-6:
+        return None
+    hints = {
+        "that is the best epoch itself; take the mean of the last five from it.": 0.7,
+        "that is the mean of the last five; by how much is the best epoch higher?": 0.58,
+        "the right size, and the wrong sign: the best epoch is never the lower one.": -right,
+        "the number is right; give it as a share between 0 and 1.": 100 * right,
+        "that compares with the last epoch alone; take the mean of the last five.": 0.7 - 0.5,
+        "the best epoch was looked for among the last five; look among all.": 0.65 - 0.58,
+        "that compares with the mean of all epochs; take the last five.": 0.7 - accuracies.mean(),
+    }
+    for hint, value in hints.items():
+        if abs(found - value) < 1e-6:
+            return hint
+    return (
+        f"of {accuracies.tolist()} the best is 0.70 and the mean of the last five 0.58: 0.12, "
+        f"yours is {found:.4f}."
+    )
+
+
+@_verdict
+def check_mean_and_spread(answer: Callable[[np.ndarray], tuple]) -> str | None:
+    """Is this function (accuracies of the seeds [S]) -> (mean, standard deviation with S - 1)?"""
+    accuracies = np.array([0.80, 0.86, 0.81])
+    result = answer(accuracies)
+    if result is None:
+        return NOT_YET
+    mean, spread = (float(value) for value in result)
+    right = accuracies.mean(), accuracies.std(ddof=1)
+    if np.allclose((mean, spread), right, atol=1e-6):
+        return None
+    if np.allclose((spread, mean), right, atol=1e-6):
+        return "the two are exchanged: the mean first."
+    if abs(mean - right[0]) > 1e-6:
+        return f"the mean of 0.80, 0.86 and 0.81 is {right[0]:.4f}, yours is {mean:.4f}."
+    hints = {
+        "that divides by the number of seeds (numpy's way, if nobody says ddof=1). The mean was "
+        "taken from the same three numbers, so divide by one less.": accuracies.std(),
+        "that is the standard error of the mean; the table shows the spread itself.": (
+            right[1] / 3**0.5
+        ),
+        "that is the variance; take its square root.": right[1] ** 2,
+        "that is the range, from the lowest to the highest.": np.ptp(accuracies),
+    }
+    for hint, value in hints.items():
+        if abs(spread - value) < 1e-6:
+            return hint
+    return f"the spread of 0.80, 0.86 and 0.81 is {right[1]:.4f}, yours is {spread:.4f}."
+
+
+@_verdict
+def check_paired(answer: Callable[[np.ndarray, np.ndarray], tuple]) -> str | None:
+    """Is this function (A [S], B [S]) -> (seeds in which A wins, mean of A - B, its standard error)?"""
+    one, other = np.array([0.90, 0.85, 0.80, 0.88]), np.array([0.88, 0.84, 0.77, 0.89])
+    result = answer(one, other)
+    if result is None:
+        return NOT_YET
+    wins, mean, error = (float(value) for value in result)
+    gains = one - other
+    if abs(mean + gains.mean()) < 1e-6:
+        return "that is B minus A: a positive difference should say that A is better."
+    if abs(wins - 3) > 1e-6:
+        return f"A is better in 3 of these 4 seeds, yours says {wins:g}."
+    if abs(mean - gains.mean()) > 1e-6:
+        return f"the mean of 0.02, 0.01, 0.03 and -0.01 is {gains.mean():.4f}, yours is {mean:.4f}."
+    right = gains.std(ddof=1) / 2
+    if abs(error - right) < 1e-6:
+        return None
+    apart = ((one.var(ddof=1) + other.var(ddof=1)) / 4) ** 0.5
+    hints = {
+        "that is the spread of the differences; the error of their *mean* is smaller by the square "
+        "root of the number of seeds.": 2 * right,
+        "the spread is divided by the *square root* of the number of seeds.": right / 2,
+        "divide by the number of seeds minus one in the spread (ddof=1).": gains.std() / 2,
+        "that is the error for two methods with *different* seeds. Take the differences first, "
+        "seed by seed, and then their spread.": apart,
+    }
+    for hint, value in hints.items():
+        if abs(error - value) < 1e-6:
+            return hint
+    return f"the standard error of that mean is {right:.4f}, yours is {error:.4f}."

@@ -51,4 +51,5 @@ def test_notebook_badge_and_set_up_carry_the_repository(source):
     colab = f"https://colab.research.google.com/github/{repository}/blob/main/{notebook}"
     assert f"[![Open in Colab]({BADGE.name})]({colab})" in text and BADGE.is_file()
     assert f"git+{address}" in text
-    assert set(re.findall(r"github\.com/([\w-]+/[\w-]+)", text)) == {repository}
+    ours = re.findall(r"github\.com/(eacbook/[\w-]+)", text)
+    assert set(ours) == {repository}
