@@ -47,6 +47,20 @@ def cluster(monkeypatch):
         cluster.shutdown()
 
 
+def start(command):
+    """The command, once the cluster has let it in: on a busy machine Ray's own server is late."""
+    for _ in range(3):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        if line := process.stdout.readline():
+            assert line.startswith("4 cells: 0 stored, 4 to train by 2 workers on the cluster")
+            return process
+        _, error = process.communicate()
+        assert "does not let us in" in error, error
+    raise AssertionError(error)
+
+
 def wait_for(what, seconds, process):
     end = time.monotonic() + seconds
     while not (found := what()):
@@ -72,10 +86,7 @@ def is_busy_worker(process):
 def test_a_killed_worker_loses_no_cell_and_doubles_none(cluster, tmp_path):
     data, runs = prepare_stripes(tmp_path / "stripes", train=3000), tmp_path / "runs"
     command = [sys.executable, "-m", "eacbook", "table", "--cluster", cluster, *GRID]
-    table = subprocess.Popen(
-        [*command, "--data", data, "--folder", str(runs)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    table = start([*command, "--data", data, "--folder", str(runs)])
     try:
         wait_for(lambda: list(runs.glob("*.partial/checkpoint.safetensors")), 120, table)
         workers = wait_for(busy_workers, 20, table)
@@ -86,7 +97,6 @@ def test_a_killed_worker_loses_no_cell_and_doubles_none(cluster, tmp_path):
         table.kill()
     assert table.returncode == 0, err
     assert finished_before < 4  # or there was nothing to lose
-    assert f"4 cells: 0 stored, 4 to train by 2 workers on the cluster {cluster}" in out
     assert re.search(r"eac +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d", out)
     places = list_runs(runs)
     assert len(places) == 4 and not list(runs.glob("*.partial"))

@@ -58,10 +58,11 @@ published.map("{:.2f}".format)
 
 # %%
 lead = published.loc["eac"] - published.loc["rul"]
-print(f"EAC is ahead of RUL in {(lead > 0).sum()} of {len(lead)} places, by {lead.min():.2f} to {lead.max():.2f} points.")
+ahead, least, most = (lead > 0).sum(), lead.min(), lead.max()
+print(f"EAC is ahead of RUL in {ahead} of {len(lead)} places, by {least:.2f} to {most:.2f} points.")
 where = lead.idxmin()
-faces, share = 3_100, published.loc["eac", where] / 100  # FERPlus has about so many test faces of 7 classes
-print(f"The smallest lead, on {where[0]}: {lead.min() / 100 * faces:.0f} of {faces:,} test faces.")
+faces, share = 3_100, published.loc["eac", where] / 100  # about so many has FERPlus, 7 classes
+print(f"The smallest lead, on {where[0]}: {least / 100 * faces:.0f} of {faces:,} test faces.")
 print(f"Standard error of one such accuracy: {100 * (share * (1 - share) / faces) ** 0.5:.1f} points.")
 
 # %% [markdown]
@@ -178,7 +179,7 @@ flattery = 100 * table.pivot_table("flattery", "method", "noise", sort=False)
 flattery.round(1)
 
 # %% [markdown]
-# One to six points for nothing, which is as much as papers are written about. Who gains most is luck here: the curves are still
+# One to six points for nothing; papers are written about less. Who gains most is luck here: the curves are still
 # rising, and on 400 test faces they wobble. (In these trainings, at least. Where networks memorise, it is no longer luck who gains:
 # see below.)
 #
@@ -311,13 +312,14 @@ check_paired(my_paired)
 
 # %% tags=["nbval-ignore-output"]
 others = METHODS[:-1]
-titles = [f"{rate} wrong labels" for rate in last.index.levels[0]]
+titles = [f"{rate[:-1]} % wrong labels" for rate in last.index.levels[0]]
 figure = make_subplots(1, 3, subplot_titles=titles, shared_yaxes=True)
 for column, rate in enumerate(last.index.levels[0], start=1):
     for name in others:
         gains = last.loc[(rate, name)] - last.loc[(rate, "eac")]
-        marker = {"size": 13, "opacity": 0.8, "color": palette.METHODS[name]}
-        figure.add_scatter(x=gains, y=[name] * 3, mode="markers", marker=marker, row=1, col=column)
+        dots = {"size": 13, "opacity": 0.8, "color": palette.METHODS[name]}
+        look = {"mode": "markers", "marker": dots, "name": name}
+        figure.add_scatter(x=gains.round(2), y=[name] * 3, row=1, col=column, **look)
 figure.add_vline(0, line={"color": palette.INK, "dash": "dash"})
 figure.update_xaxes(title="points above EAC", matches="x").update_annotations(font_size=19)
 figure.update_layout(template=TEMPLATE, height=HEIGHT, showlegend=False)
@@ -326,12 +328,13 @@ figure.update_layout(template=TEMPLATE, height=HEIGHT, showlegend=False)
 for rate in last.index.levels[0]:
     for name in others:
         gains = (last.loc[(rate, "eac")] - last.loc[(rate, name)]).to_numpy()
-        error = gains.std(ddof=1) / np.sqrt(len(gains))
-        print(f"{rate}  eac - {name:10}: better in {(gains > 0).sum()} of 3 seeds, {gains.mean():5.1f} ± {error:.1f} points")
+        wins, error = (gains > 0).sum(), gains.std(ddof=1) / np.sqrt(len(gains))
+        points = f"{gains.mean():5.1f} ± {error:.1f} points"
+        print(f"{rate}  eac - {name:10}: better in {wins} of 3 seeds, {points}")
 
 # %% [markdown]
 # How many standard errors are enough? With very many seeds the usual limit (a chance of 5 %) is about 2. With three seeds the
-# error is itself guessed from three numbers, and the limit is **4.3** (Student's $t$ with two degrees of freedom). And
+# error is itself guessed from three numbers, and the limit is **4.3** (Student's *t* with two degrees of freedom). And
 # these are 12 comparisons: at 5 % each, nearly every second such list would show one even if there were no difference
 # at all.
 #
@@ -389,7 +392,8 @@ for rate in last.index.levels[0]:
 # %%
 real = make_cells(METHODS, RATES, seeds=[0, 1, 2], network="resnet18")
 work = sum(PASSES.get(cell.method.name, 1) for cell in real)
-print(len(real), "cells of", real[0].recipe.epochs, "epochs, as much work as", work, "trainings of the baseline")
+print(len(real), "cells of", real[0].recipe.epochs, "epochs")
+print("as much work as", work, "trainings of the baseline")
 
 # %% [markdown]
 # **We have not measured how long that takes on a GPU.** Measure it on yours: train the baseline for one epoch
