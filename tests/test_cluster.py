@@ -88,11 +88,11 @@ def test_a_killed_worker_loses_no_cell_and_doubles_none(cluster, tmp_path):
     command = [sys.executable, "-m", "eacbook", "table", "--cluster", cluster, *GRID]
     table = start([*command, "--data", data, "--folder", str(runs)])
     try:
-        wait_for(lambda: list(runs.glob("*.partial/checkpoint.safetensors")), 120, table)
-        workers = wait_for(busy_workers, 20, table)
+        wait_for(lambda: list(runs.glob("*.partial/checkpoint.safetensors")), 240, table)
+        workers = wait_for(busy_workers, 60, table)
         os.kill(workers[0].pid, signal.SIGKILL)
         finished_before = len(list_runs(runs))
-        out, err = table.communicate(timeout=180)
+        out, err = table.communicate(timeout=400)
     finally:
         table.kill()
     assert table.returncode == 0, err
