@@ -125,7 +125,7 @@ class Batch:
 
     Attributes:
         images: uint8 ``[B,C,H,W]``.
-        labels: int64 ``[B]``, the given labels.
+        labels: int64 ``[B]``, to train on: the given ones, unless the method changed them before.
         index: int64 ``[B]``, rows of the training set, on the CPU.
         epoch: which epoch it is, counted from 0.
     """

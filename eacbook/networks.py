@@ -146,8 +146,7 @@ def build_network(
     """
     if name not in NETWORKS:
         raise InputError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         backbone, channels = NETWORKS[name]()
         network = ClassActivationNetwork(backbone, channels, num_classes, name)
     if weights is not None:
@@ -184,6 +183,14 @@ def _imagenet(name: str) -> dict[str, Tensor]:
             f"the ImageNet weights of {name} could not be had ({reason}): fetch {weights.url} on a "
             f"computer with network and put it into {folder}, or give the path of the file as weights"
         ) from error
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random weights by a seed inside, the caller's random state as it was outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tarfile
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +73,20 @@ def prepare_stripes(folder, train=96, source="drawn by the tests", notes=None, v
         licence="MIT", notes=notes or {},
     )  # fmt: skip
     return str(folder)
+
+
+def pack(folder, archive):
+    """A zip or a tar of what is in ``folder``, by the ending of ``archive``."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for path in paths:
+                file.write(path, path.relative_to(folder))
+    else:
+        with tarfile.open(archive, "w:gz" if archive.suffix in {".gz", ".tgz"} else "w") as file:
+            for path in paths:
+                file.add(path, path.relative_to(folder))
+    return archive
 
 
 def small_network(num_classes=3, dropout=0.2, seed=0):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import pack
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -94,20 +95,6 @@ def write_folders(root, box=True):
                     where = ["(0, 0, 48, 48)"] if box else []
                     csv.writer(file).writerow([row[1], *where, *row[2]])
     return root
-
-
-def pack(folder, archive):
-    """A zip or a tar of what is in ``folder``, by the ending of ``archive``."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-            for path in paths:
-                file.write(path, path.relative_to(folder))
-    else:
-        with tarfile.open(archive, "w:gz" if archive.suffix in {".gz", ".tgz"} else "w") as file:
-            for path in paths:
-                file.add(path, path.relative_to(folder))
-    return archive
 
 
 def clone_of_the_repository(here):

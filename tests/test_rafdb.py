@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import pack
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -52,19 +52,6 @@ def write_folder(root, images=("aligned",)):
             name = aligned(name) if folder == "aligned" else name
             (root / "Image" / folder / name).write_bytes(jpeg(label))
     return root
-
-
-def pack(folder, archive):
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-            for path in paths:
-                file.write(path, path.relative_to(folder))
-    else:
-        with tarfile.open(archive, "w:gz" if archive.suffix == ".gz" else "w") as file:
-            for path in paths:
-                file.add(path, path.relative_to(folder))
-    return archive
 
 
 def as_downloaded(here, kind="zip", keep=False):

@@ -30,7 +30,7 @@ from torch.nn import functional
 from eacbook.augment import Batch, RandomErasing
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import evaluation_mode
+from eacbook.networks import evaluation_mode, seeded
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class RUL(Method):
 
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
         """The network with both branches and a classifier of their feature."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             return RelativeUncertaintyNetwork(network, size, self.dimension, self.dropout)
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from torch.nn import functional
 from eacbook.augment import Batch, RandomErasing
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
+from eacbook.networks import seeded
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ class SCN(Method):
 
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
         """The network with a layer ``importance``: pooled features to alpha before the sigmoid."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             network.importance = nn.Linear(network.fc.in_features, 1)
         return network
 
