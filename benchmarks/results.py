@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -14,11 +16,20 @@ from eacbook.train import choose_device
 RESULTS = Path(__file__).parent / "results"
 
 
-def keep(name: str, rows: list[dict]) -> None:
-    """Write the rows of a benchmark to ``results/NAME.json``, with its command and the device."""
+def keep(name: str, rows: list[dict], device: str | torch.device | None = None, **facts) -> None:
+    """Write the rows of a benchmark to ``results/NAME.json``, with its command and the device.
+
+    Args:
+        device: where it was measured; by default where eacbook trains.
+        facts: what else there is to say, as plain values.
+    """
+    device = choose_device(device)
+    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else device
     facts = {
-        "command": f"python benchmarks/{name}.py",
-        "device": f"{choose_device()}, {os.cpu_count()} CPU cores, torch {torch.__version__}",
+        "command": shlex.join(["python", *sys.argv]),
+        "device": f"{chip}, {os.cpu_count()} CPU cores, torch {torch.__version__}",
+        "threads": torch.get_num_threads(),
+        **facts,
         "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)

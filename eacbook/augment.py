@@ -9,11 +9,15 @@ al., ECCV 2022, and its published code).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from eacbook.images import fetch
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -21,6 +25,9 @@ STD = (0.229, 0.224, 0.225)
 
 CAMERA_NOISE_VARIANCE = 30.0
 """Of the Gaussian camera noise, on the scale of 0 to 255."""
+
+NOISE_STRIP = 1 << 20
+"""Numbers of camera noise that are drawn in an epoch, if images are not very large."""
 
 ERASING_ATTEMPTS = 10
 """How often a rectangle that does not fit is drawn again before the image stays whole."""
@@ -42,27 +49,40 @@ def normalise(images: Tensor, size: int | None = None) -> Tensor:
             antialias=size < images.shape[-1],
             align_corners=False,
         )
-    mean, std = (
-        torch.tensor(values, device=images.device).mul(255).view(1, 3, 1, 1)
-        for values in (MEAN, STD)
+    offset, scale = _normalisation(*images.shape[-2:], images.device)
+    normalised = torch.addcmul(offset, images, scale)
+    return normalised.contiguous(memory_format=torch.channels_last)
+
+
+@lru_cache(maxsize=8)
+def _normalisation(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What to add and to multiply, ``[1,3,H,W]`` each.
+
+    As large as an image, because a processor is slow at repeating three numbers for every pixel; and
+    kept, because a GPU would wait for them each time.
+    """
+    mean, std = torch.tensor(MEAN, dtype=torch.float64), torch.tensor(STD, dtype=torch.float64)
+    both = (-mean / std).float(), (1 / (255 * std)).float()
+    return tuple(
+        values.to(device)
+        .view(1, 3, 1, 1)
+        .expand(1, 3, height, width)
+        .contiguous(memory_format=torch.channels_last)
+        for values in both
     )
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def camera_noise(images: Tensor, generator: torch.Generator, probability: float = 0.5) -> Tensor:
-    """Gaussian noise on 0-255 for a random half of the images, rounded down and clipped.
+def camera_noise(images: Tensor, runs: Tensor) -> Tensor:
+    """Images with Gaussian noise on 0-255, rounded down and clipped.
 
     Args:
         images: uint8 ``[B,C,H,W]``.
-        generator: on the device of the images.
+        runs: int16 ``[B,C*H*W]``, of :meth:`Streams.noise_runs`.
     """
-    draws = torch.rand(len(images), generator=generator, device=images.device)
-    chosen = (draws < probability).nonzero().squeeze(1)
-    noise = torch.randn((len(chosen), *images.shape[1:]), generator=generator, device=images.device)
-    noisy = images[chosen] + noise * math.sqrt(CAMERA_NOISE_VARIANCE)
-    result = images.clone()
-    result[chosen] = noisy.clamp(0, 255).to(torch.uint8)
-    return result
+    count, channels, height, width = images.shape
+    # In the order in which images are stored, so that both run through memory alike.
+    noise = runs.view(count, height, width, channels).permute(0, 3, 1, 2)
+    return (images + noise).clamp_(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -102,14 +122,15 @@ class RandomErasing:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Normalised ``[B,3,H,W]`` with a rectangle of zeros (the mean colour) in some images."""
-        height, width = images.shape[-2:]
-        top, left, h, w = self.rectangles(len(images), height, width, generator).unbind(1)
-        rows = torch.arange(height, device=images.device)
-        columns = torch.arange(width, device=images.device)
-        in_rows = (rows >= top[:, None]) & (rows < (top + h)[:, None])
-        in_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])
-        inside = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-        return images.masked_fill(inside, 0.0)
+        count, channels, height, width = images.shape
+        top, left, h, w = self.rectangles(count, height, width, generator)[..., None].unbind(1)
+        row = torch.arange(height, device=images.device)
+        column = torch.arange(width, device=images.device).repeat_interleave(channels)
+        in_rows = ((row >= top) & (row < top + h)).to(torch.uint8)
+        in_columns = ((column >= left) & (column < left + w)).to(torch.uint8)
+        # Channels side by side, as in the images: then both run through memory in one go.
+        kept = 1 - in_rows[:, :, None] * in_columns[:, None, :]
+        return images * kept.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def mirror(images: Tensor) -> Tensor:
@@ -117,36 +138,90 @@ def mirror(images: Tensor) -> Tensor:
     return images.flip(-1)
 
 
+def _with_rows(images: Tensor, rows: Tensor, others: Tensor) -> Tensor:
+    """``[B,C,H,W]`` in which ``rows`` (int64 ``[n]``) are replaced by ``[n,C,H,W]``."""
+    if not len(rows):
+        return images
+    place = torch.arange(len(images), device=images.device)
+    place[rows] = torch.arange(len(images), len(images) + len(rows), device=images.device)
+    return fetch(torch.cat([images, others]), place)
+
+
+class Streams:
+    """The random streams of an epoch; each has a generator of its own, so that none moves another.
+
+    Args:
+        seed: gives the seed of a stream by its name.
+        device: where the batches are.
+    """
+
+    ON_DEVICE = ("original", "mirrored", "pairs")
+    ON_CPU = ("camera", "flip")
+    """Draw to which images something happens; a GPU would have to be waited for to know how many."""
+
+    def __init__(self, seed: Callable[[str], int], device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self._generators = {
+            name: torch.Generator(place).manual_seed(seed(name))
+            for names, place in ((self.ON_DEVICE, self.device), (self.ON_CPU, "cpu"))
+            for name in names
+        }
+        self._strip: Tensor | None = None
+
+    def __getitem__(self, name: str) -> torch.Generator:
+        return self._generators[name]
+
+    def half(self, name: str, count: int) -> Tensor:
+        """Each of ``count`` images with probability 1/2: int64 ``[n]``, places in the batch."""
+        draws = torch.rand(count, generator=self[name])
+        return (draws < 0.5).nonzero().squeeze(1).to(self.device, non_blocking=True)
+
+    def noise_runs(self, count: int, length: int) -> Tensor:
+        """Camera noise, rounded down, for images of ``length`` numbers: int16 ``[count,length]``.
+
+        Each is a run of one long strip of noise, from a place of its own: to draw every number anew
+        would take longer than all else that is done to an image.
+        """
+        if self._strip is None:
+            noise = torch.randn(max(NOISE_STRIP, 4 * length), generator=self["camera"])
+            noise = noise.mul_(math.sqrt(CAMERA_NOISE_VARIANCE)).floor_()
+            self._strip = noise.to(torch.int16).to(self.device)
+        runs = self._strip.unfold(0, length, 1)
+        places = torch.randint(len(runs), (count,), generator=self["camera"])
+        return runs.index_select(0, places.to(self.device, non_blocking=True))
+
+
 class Batch:
     """A batch on the device and the views that a method may ask for.
 
-    Every view draws from a generator of its own, so that two methods which use different views still
+    Every view draws from a stream of its own, so that two methods which use different views still
     see the same stream: the original of baseline and EAC is erased alike.
 
     Attributes:
         images: uint8 ``[B,C,H,W]``.
         labels: int64 ``[B]``, to train on: the given ones, unless the method changed them before.
-        index: int64 ``[B]``, rows of the training set, on the CPU.
+        index: int64 ``[B]``, rows of the training set.
         epoch: which epoch it is, counted from 0.
     """
-
-    STREAMS = ("camera", "original", "mirrored", "flip", "pairs")
 
     def __init__(
         self,
         images: Tensor,
         labels: Tensor,
         index: Tensor,
-        generators: dict[str, torch.Generator],
+        streams: Streams,
         size: int | None = None,
         epoch: int = 0,
     ):
         self.images, self.labels, self.index, self.epoch = images, labels, index, epoch
-        self._generators, self._size = generators, size
+        self._streams, self._size = streams, size
 
     def original(self, erasing: RandomErasing | None) -> Tensor:
         """The first view ``[B,3,H,W]``: camera noise on half of the images, then erasing."""
-        noisy = camera_noise(self.images, self._generators["camera"])
+        chosen = self._streams.half("camera", len(self.images))
+        some = fetch(self.images, chosen)
+        some = camera_noise(some, self._streams.noise_runs(len(some), self.images[0].numel()))
+        noisy = _with_rows(self.images, chosen, some)
         return self._erase(normalise(noisy, self._size), erasing, "original")
 
     def mirrored(self, erasing: RandomErasing | None) -> Tensor:
@@ -156,14 +231,13 @@ class Batch:
 
     def flipped(self, erasing: RandomErasing | None) -> Tensor:
         """The first view, a random half of its images mirrored: for the methods with one view."""
-        view = self.original(erasing)
-        draws = torch.rand(len(view), generator=self._generators["flip"], device=view.device)
-        return torch.where((draws < 0.5)[:, None, None, None], mirror(view), view)
+        view, chosen = self.original(erasing), self._streams.half("flip", len(self.images))
+        return _with_rows(view, chosen, mirror(fetch(view, chosen)))
 
     def permutation(self) -> Tensor:
         """A random order of the batch, int64 ``[B]``: with whom each face is paired."""
-        generator = self._generators["pairs"]
+        generator = self._streams["pairs"]
         return torch.randperm(len(self.labels), generator=generator, device=generator.device)
 
     def _erase(self, view: Tensor, erasing: RandomErasing | None, stream: str) -> Tensor:
-        return view if erasing is None else erasing(view, self._generators[stream])
+        return view if erasing is None else erasing(view, self._streams[stream])

@@ -283,11 +283,14 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
         "--balanced", action="store_true", default=None,
         help="draw every class equally often, as the papers do for AffectNet",
     )  # fmt: skip
+    parser.add_argument(
+        "--precision", help="float32, or bfloat16, faster where the hardware knows it (float32)"
+    )
 
 
 def _recipe(options: argparse.Namespace) -> dict:
     """What the user chose of the recipe; the rest is the network's own."""
-    names = ("epochs", "batch_size", "learning_rate", "size", "balanced")
+    names = ("epochs", "batch_size", "learning_rate", "size", "balanced", "precision")
     chosen = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in chosen.items() if value is not None}
 

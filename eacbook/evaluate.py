@@ -10,31 +10,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import normalise
+from eacbook.images import Images, fetch
 from eacbook.networks import evaluation_mode
 from eacbook.noise import NoisyLabels
 
 BATCH_SIZE = 128
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def predict(
-    network: nn.Module, images: Tensor, size: int | None = None, rows: Tensor | None = None
+    network: nn.Module, images: Images, size: int | None = None, rows: Tensor | None = None
 ) -> Tensor:
     """Logits ``[N,K]`` on the CPU, in evaluation mode.
 
     Args:
         network: gives ``(logits, maps)``.
-        images: uint8 ``[N,C,H,W]`` on any device; memory-mapped ones are read batch by batch.
+        images: uint8 ``[N,C,H,W]`` on any device, or in a file, which is read batch by batch.
         size: pixels at which the network works; None keeps the stored size.
         rows: int64 ``[n]``, of these images alone; the logits are then ``[n,K]``.
     """
     device = next(network.parameters()).device
-    rows = torch.arange(len(images)) if rows is None else rows
+    if rows is None:
+        parts = (images[first : first + BATCH_SIZE] for first in range(0, len(images), BATCH_SIZE))
+    else:
+        parts = (fetch(images, part) for part in rows.split(BATCH_SIZE))
     with evaluation_mode(network):
-        parts = [
-            network(normalise(images[part].to(device), size))[0] for part in rows.split(BATCH_SIZE)
-        ]
-    return torch.cat(parts).float().cpu()
+        logits = [network(normalise(part.to(device), size))[0] for part in parts]
+    return torch.cat(logits).float().cpu()
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from eacbook import synthetic
 from eacbook.errors import InputError
+from eacbook.images import ImageFile, Images, bring
 
 CLASSES = (*synthetic.CLASSES, "contempt")
 """Label order everywhere: RAF-DB's seven, and contempt last where a set has it."""
@@ -29,9 +29,9 @@ IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.csv", "faceset.json"
 FORMAT = 1
 VOTE_PREFIX = "votes_"
 
-# Reading a gigabyte to check it takes a second or two. A larger set is checked by its sizes alone, and
-# its images cannot be written to, not even in memory.
 LARGE_BYTES = 1 << 30
+"""A file that is larger is checked by its size alone, because reading it takes long, and its images
+stay in it: a batch is read when its turn comes."""
 
 # The persons of the drawn set: no identity stands in two splits.
 SYNTHETIC_IDENTITIES = {
@@ -46,14 +46,15 @@ class FaceSet:
     """Faces of one split.
 
     Attributes:
-        images: uint8 ``[N,C,H,W]``, C 1 or 3; may be memory-mapped.
+        images: uint8 ``[N,C,H,W]``, C 1 or 3; memory-mapped, or, of a large set, in a file that is
+            read when they are asked for.
         labels: int64 ``[N]``, the true (published) classes.
         files: N names, as the source calls its images.
         votes: int64 ``[N,K]``, how many annotators chose each class, or None.
         drawn: action units, identity and region masks of drawn faces, or None for photographs.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     files: tuple[str, ...]
     votes: Tensor | None = None
@@ -93,6 +94,19 @@ class FaceData:
     def image_size(self) -> int:
         """Height of the stored images in pixels."""
         return self.train.images.shape[-2]
+
+    def to(self, device: torch.device | str) -> FaceData:
+        """With the images on the device, where training takes them from; those in a file stay there."""
+
+        def moved(faces: FaceSet | None) -> FaceSet | None:
+            return faces and replace(faces, images=bring(faces.images, device))
+
+        return replace(
+            self,
+            train=moved(self.train),
+            test=moved(self.test),
+            validation=moved(self.validation),
+        )
 
     def only(self, rows: Tensor) -> FaceData:
         """Keep only these training faces, int64 ``[n]``; the other splits stay as they are."""
@@ -194,7 +208,7 @@ def take(faces: FaceSet, index: Tensor) -> FaceSet:
     """The faces at ``index`` (int64 ``[n]``), in that order."""
     drawn = None if faces.drawn is None else faces.drawn.take(index)
     return FaceSet(
-        images=faces.images[index] if drawn is None else drawn.images,
+        images=_rows_of(faces.images, index) if drawn is None else drawn.images,
         labels=faces.labels[index],
         files=tuple(faces.files[i] for i in index.tolist()),
         votes=None if faces.votes is None else faces.votes[index],
@@ -211,7 +225,7 @@ def _read_prepared(folder: Path) -> FaceData:
     description = _read_description(folder / DESCRIPTION)
     classes = tuple(description["classes"])
     rows = _read_rows(folder / LABELS, description)
-    images = _map_images(folder / IMAGES, len(rows), description)
+    images = _open_images(folder / IMAGES, len(rows), description)
     vote_columns = [VOTE_PREFIX + name for name in classes]
     has_votes = set(vote_columns) <= set(rows[0])
 
@@ -238,8 +252,10 @@ def _read_prepared(folder: Path) -> FaceData:
     )
 
 
-def _rows_of(images: Tensor, index: Tensor) -> Tensor:
-    """The images at ``index``; consecutive rows stay memory-mapped."""
+def _rows_of(images: Images, index: Tensor) -> Images:
+    """The images at ``index``; in a file they stay there, and consecutive rows stay memory-mapped."""
+    if isinstance(images, ImageFile):
+        return images.take(index)
     first, last = (int(index[0]), int(index[-1])) if len(index) else (0, -1)
     if last - first + 1 == len(index):
         return images[first : last + 1]
@@ -274,22 +290,20 @@ def _read_rows(path: Path, description: dict) -> list[dict[str, str]]:
     return rows
 
 
-def _map_images(path: Path, count: int, description: dict) -> Tensor:
+def _open_images(path: Path, count: int, description: dict) -> Images:
     """The images as uint8 ``[N,C,H,W]`` without reading them."""
     _check_file(path, description)
-    try:
-        # Copy on write, so that nobody can change the file; but for that the system sets memory aside
-        # as for the whole file, and refuses one that is larger than the memory.
-        mode = "c" if path.stat().st_size <= LARGE_BYTES else "r"
-        array = np.load(path, mmap_mode=mode, allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} is truncated or no .npy file ({error})") from error
-    expected = (count, *description["image_shape"])
-    if array.shape != expected or array.dtype != np.uint8:
-        raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 {expected}")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(array).permute(0, 3, 1, 2)
+    file = ImageFile(path)
+    height, width, channels = description["image_shape"]
+    if file.shape != (count, channels, height, width):
+        n, c, h, w = file.shape
+        raise InputError(
+            f"{path} holds uint8 {(n, h, w, c)}, expected uint8 {(count, height, width, channels)}"
+        )
+    if path.stat().st_size > LARGE_BYTES:
+        return file
+    # Copy on write, so that nobody can change the file.
+    return torch.from_numpy(np.load(path, mmap_mode="c")).permute(0, 3, 1, 2)
 
 
 def _check_file(path: Path, description: dict) -> None:

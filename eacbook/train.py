@@ -13,23 +13,26 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from inspect import unwrap
 
 import torch
 from torch import Tensor, nn
 
 from eacbook import processes
-from eacbook.augment import Batch
+from eacbook.augment import Batch, Streams
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData
 from eacbook.hooks import Checkpoint, History, Hook, LabelsUsed, Memorisation
+from eacbook.images import ImageFile, fetch
 from eacbook.methods import Method, describe_method
 from eacbook.noise import NoisyLabels
 
 SCHEDULES = ("exponential", "one-cycle")
-VERSION = 1
+PRECISIONS = ("float32", "bfloat16")
+VERSION = 2
 """Counted up when the same settings give other results; stored runs of before are not found."""
 
 LAST_EPOCHS = 5
@@ -54,6 +57,8 @@ class Recipe:
         size: pixels at which the network works; None keeps the stored size.
         balanced: draw every class equally often in an epoch, faces of rare classes repeatedly and
             not every face of a frequent one; as the papers do for AffectNet, and only there.
+        precision: in which training computes; ``"bfloat16"`` for convolutions and products, by torch's
+            autocast, is faster where the hardware knows it. Evaluation is in float32.
         seed: of the order of the batches and of the augmentation.
 
     Raises:
@@ -68,6 +73,7 @@ class Recipe:
     decay: float = 0.95
     size: int | None = None
     balanced: bool = False
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self):
@@ -83,10 +89,11 @@ class Recipe:
             raise InputError(f"weight_decay must be 0 or more, got {self.weight_decay}")
         if not 0 < self.decay <= 1:
             raise InputError(f"decay must lie in (0, 1], got {self.decay}")
-        if self.schedule not in SCHEDULES:
-            raise InputError(
-                f"unknown schedule {self.schedule!r}: expected one of {', '.join(SCHEDULES)}"
-            )
+        choices = {"schedule": SCHEDULES, "precision": PRECISIONS}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                found = getattr(self, name)
+                raise InputError(f"unknown {name} {found!r}: expected one of {', '.join(known)}")
 
 
 _PUBLISHED_18 = Recipe(60, 32, 2e-4, 1e-4, "exponential", 0.9, 224)
@@ -107,7 +114,8 @@ class Training:
 
     Attributes:
         network: what is trained, with what the method added to it.
-        method, faces, noisy, recipe, optimizer, scheduler: how, and on what.
+        method, faces, noisy, recipe, optimizer, scheduler: how, and on what; the images of the faces
+            are on the device, unless they are read from a file.
         settings: all that decides the outcome, as plain values; see :func:`describe_training`.
         device: where it is trained.
         batches_per_epoch: how many batches an epoch has.
@@ -232,7 +240,7 @@ def train(
     settings = describe_training(method, network, faces, noisy, recipe, hooks)
     device = choose_device(device)
     network = extend_network(method, network, faces, recipe).to(device)
-    optimizer = torch.optim.Adam(
+    optimizer = Adam(
         _parameter_groups(network, recipe.learning_rate, method.head_rate),
         weight_decay=recipe.weight_decay,
         fused=device.type != "mps",
@@ -242,7 +250,7 @@ def train(
     training = Training(
         network,
         method,
-        faces,
+        faces.to(device),
         noisy,
         recipe,
         optimizer,
@@ -293,6 +301,20 @@ def extend_network(
     return method.extend(copy.deepcopy(network), size, recipe.seed)
 
 
+class Adam(torch.optim.Adam):
+    """torch's own, without a wait of some 3 seconds.
+
+    torch hides these methods from its compiler, and imports that compiler, 900 modules, when the first
+    of them is called. We compile nothing, so here they stand as they are behind those wrappers.
+    """
+
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+    zero_grad = unwrap(torch.optim.Adam.zero_grad)
+    add_param_group = unwrap(torch.optim.Adam.add_param_group)
+    state_dict = unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = unwrap(torch.optim.Adam.load_state_dict)
+
+
 def _parameter_groups(network: nn.Module, learning_rate: float, head_rate: float) -> list[dict]:
     """One group, or two where the classifier has a learning rate of its own."""
     if head_rate == 1:
@@ -326,6 +348,7 @@ def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hoo
     training.losses, training.samples = [], {}
     processes.align(training.network)
     learner.train()
+    mixed = training.recipe.precision == "bfloat16"
     # Layers with randomness of their own (dropout) draw from torch's global generator.
     gpus = [training.device] if training.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
@@ -338,7 +361,8 @@ def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hoo
             training.device,
             training.labels,
         ):
-            losses = training.method.loss(learner, batch)
+            with torch.autocast(training.device.type, torch.bfloat16, enabled=mixed):
+                losses = training.method.loss(learner, batch)
             optimizer.zero_grad()
             losses["loss"].backward()
             optimizer.step()
@@ -375,28 +399,30 @@ def batches(
 ) -> Iterator[Batch]:
     """The very batches of an epoch (from 0), in an order of this epoch.
 
-    Every training face comes once; with ``recipe.balanced``, as often as the draw has it. The images
-    are read, from the disk where they are memory-mapped, and sent to the device by a thread of their
-    own, ahead of the network.
+    Every training face comes once; with ``recipe.balanced``, as often as the draw has it. Images in
+    memory are taken from there, on their own device; those in a file are read by threads of their own,
+    ahead of the network.
 
     Args:
         labels: int64 ``[N]``, those of a method that changes labels; None for the given ones.
     """
+    device = torch.device(device)
 
-    def generator(stream: str, on: torch.device | str = device) -> torch.Generator:
-        return torch.Generator(on).manual_seed(stream_seed(recipe.seed, stream, epoch))
+    def seed(stream: str) -> int:
+        return stream_seed(recipe.seed, stream, epoch)
 
-    def read(index: Tensor) -> tuple[Tensor, Tensor]:
-        images = faces.train.images[index]
-        if torch.device(device).type == "cuda":
-            images = images.pin_memory()
-        return index, images.to(device, non_blocking=True)
-
+    images = faces.train.images
     labels = noisy.given.to(device) if labels is None else labels
-    streams = {name: generator(name) for name in Batch.STREAMS}
-    order = _order(noisy.given, recipe.balanced, generator("order", "cpu"))
-    for index, images in _ahead(read, order.split(recipe.batch_size)):
-        yield Batch(images, labels[index], index, streams, recipe.size, epoch)
+    streams = Streams(seed, device)
+    order = _order(noisy.given, recipe.balanced, torch.Generator().manual_seed(seed("order")))
+    if isinstance(images, Tensor):
+        order = order.to(images.device)
+        parts = ((index, fetch(images, index)) for index in order.split(recipe.batch_size))
+    else:
+        parts = _read_ahead(images, order.split(recipe.batch_size), device)
+    for index, part in parts:
+        index, part = (tensor.to(device, non_blocking=True) for tensor in (index, part))
+        yield Batch(part, labels[index], index, streams, recipe.size, epoch)
 
 
 def _order(given: Tensor, balanced: bool, generator: torch.Generator) -> Tensor:
@@ -407,16 +433,24 @@ def _order(given: Tensor, balanced: bool, generator: torch.Generator) -> Tensor:
     return torch.multinomial(rarity[given], len(given), replacement=True, generator=generator)
 
 
-AHEAD = 4
-"""Batches that are read ahead of the network."""
+READERS = AHEAD = 4
+"""Threads that read from a file, and how many batches they are ahead of the network."""
 
 
-def _ahead(read: Callable, items: Iterable) -> Iterator:
-    """What ``read`` makes of each item, in order; a thread reads while the ones before are used."""
-    with ThreadPoolExecutor(1) as thread:
+def _read_ahead(
+    images: ImageFile, batches: Iterable[Tensor], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows and images of each batch, in order; threads read while those before are in use."""
+
+    def read(index: Tensor) -> tuple[Tensor, Tensor]:
+        part = images[index]
+        # From pinned memory a GPU fetches them by itself.
+        return index, part.pin_memory() if device.type == "cuda" else part
+
+    with ThreadPoolExecutor(READERS) as threads:
         waiting = deque()
-        for item in items:
-            waiting.append(thread.submit(read, item))
+        for index in batches:
+            waiting.append(threads.submit(read, index))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
         while waiting:

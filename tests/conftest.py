@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tarfile
 import zipfile
 
@@ -10,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from eacbook.augment import Batch
-from eacbook.faces import SPLITS, FaceData, FaceSet
+from eacbook.augment import Batch, Streams
+from eacbook.faces import SPLITS, FaceData, FaceSet, synthetic_faces
 from eacbook.networks import ClassActivationNetwork, build_network
 from eacbook.noise import inject_noise
 from eacbook.prepared import LabelledImage, write_faces
@@ -103,6 +104,14 @@ def faces():
     return striped_faces()
 
 
+@pytest.fixture(scope="module")
+def drawn_once():
+    """The drawn set is drawn by the first who loads it by name: it takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eacbook.faces.synthetic_faces", functools.cache(synthetic_faces))
+        yield
+
+
 @pytest.fixture(scope="session")
 def noisy(faces):
     return inject_noise(faces.train.labels, 0.25, 3)
@@ -130,10 +139,7 @@ def batch(count=2, labels=(0, 1), pixels=16, seed=0, epoch=0):
     """A batch of noise."""
     generator = torch.Generator().manual_seed(99)
     images = torch.randint(1, 256, (count, 1, pixels, pixels), generator=generator)
-    streams = {
-        name: torch.Generator().manual_seed(seed + number)
-        for number, name in enumerate(Batch.STREAMS)
-    }
+    streams = Streams(lambda name: seed + len(name))
     index = torch.arange(count)
     return Batch(images.to(torch.uint8), torch.tensor(labels), index, streams, epoch=epoch)
 

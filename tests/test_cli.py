@@ -13,6 +13,10 @@ from eacbook.noise import write_label_file
 from eacbook.runs import list_runs, read_facts
 from eacbook.train import RECIPES, Recipe
 
+pytestmark = pytest.mark.usefixtures("drawn_once")
+
+COMMANDS = ["demo", "train", "table", "runs", "lab"]
+
 
 def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
@@ -152,13 +156,19 @@ def test_bad_input_gets_one_clear_line(arguments, expected, tmp_path, capsys):
     assert not list(tmp_path.glob("*/run.json"))
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "table", "runs", "lab"])
-def test_help_shows_an_example(command):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        run(command, "--help")
+    assert done.value.code == 0
+    assert f"eacbook {command}" in capsys.readouterr().out.split("example:")[1]
+
+
+def test_the_package_is_the_command():
     shown = subprocess.run(
-        [sys.executable, "-m", "eacbook", command, "--help"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert f"eacbook {command}" in shown.split("example:")[1]
+        [sys.executable, "-m", "eacbook", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert re.findall(r"^    (\w+)  ", shown, re.MULTILINE) == COMMANDS
 
 
 def test_every_network_has_a_recipe():

@@ -109,7 +109,7 @@ def test_images_stay_on_disk_and_cannot_change_it(prepared):
 
 
 TRAIN_WITH_LITTLE_MEMORY = """
-import resource, sys
+import math, resource, sys
 import torch
 import eacbook as eb
 
@@ -120,7 +120,7 @@ network = eb.build_network("tiny", 3)
 used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (used + (500 << 20),) * 2)
 run = eb.train(eb.Baseline(), network, faces, noisy, epochs=1, size=16, device="cpu")
-print(len(run.rows), faces.train.images.numel() >> 20)
+print(len(run.rows), math.prod(faces.train.images.shape) >> 20)
 """
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import train_in_processes
 from conftest import prepare_stripes, small_network
 
 from eacbook import processes
@@ -18,25 +19,24 @@ from eacbook.runs import list_runs
 
 SCRIPT = Path(__file__).parent / "train_in_processes.py"
 TORCHRUN = [*(sys.executable, "-m", "torch.distributed.run"), "--standalone", "--nproc-per-node=2"]
-
-
-def started(command, out, runs):
-    out.mkdir()
-    result = subprocess.run(
-        [*command, str(SCRIPT), str(out), str(runs)],
-        capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-3000:]
-    curves = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
-    return curves, result.stderr
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """What one process and what both of two say of the same trainings, and the folder of the two."""
     folder = tmp_path_factory.mktemp("processes")
-    (alone,), _ = started([sys.executable], folder / "one", folder / "runs-of-one")
-    both, bars = started(TORCHRUN, folder / "two", folder / "runs-of-two")
+    (folder / "one").mkdir()
+    (folder / "two").mkdir()
+    command = [*TORCHRUN, SCRIPT, folder / "two", folder / "runs-of-two"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as two:
+        try:
+            train_in_processes.main(folder / "one", folder / "runs-of-one")
+            _, bars = two.communicate(timeout=300)
+        finally:
+            two.terminate()
+    assert two.returncode == 0, bars[-3000:]
+    alone, *both = [json.loads(path.read_text()) for path in sorted(folder.glob("*/[01].json"))]
     return alone, both, folder, bars
 
 
@@ -73,13 +73,16 @@ def test_both_processes_end_with_the_same_numbers(trained):
 
 
 def test_one_process_writes_the_runs_and_the_bars_and_all_find_them(trained):
-    _, _, folder, bars = trained
+    _, both, folder, bars = trained
     places = sorted((folder / "runs-of-two").glob("[!.]*"))
     assert len(places) == 6 and not any(".partial" in place.name for place in places)
     assert "UserWarning" not in bars and "FutureWarning" not in bars
     assert bars.count("  0%|") == 6, "one process speaks"
-    again, _ = started(TORCHRUN, folder / "again", folder / "runs-of-two")
-    assert all(curves["stored"] for process in again for curves in process.values())
+    for process in both:
+        assert not any(curves["stored"] for curves in process.values())
+        assert all(curves["stored again"] for curves in process.values())
+    found = train_in_processes.runs_in(folder / "runs-of-two")
+    assert all(run.stored for run in found.values()), "in a process alone, too"
 
 
 def test_the_command_trains_in_processes_and_speaks_once(tmp_path):
@@ -87,7 +90,7 @@ def test_the_command_trains_in_processes_and_speaks_once(tmp_path):
     command = [*TORCHRUN, "-m", "eacbook", "train", "--data", data, "--method", "scn"]
     result = subprocess.run(
         [*command, "--epochs=1", "--device=cpu", f"--folder={tmp_path / 'runs'}"],
-        capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=300, env=ONE_THREAD,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.count("96 training and 48 test faces") == 1

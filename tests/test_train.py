@@ -179,6 +179,35 @@ def test_labels_that_a_method_changes_are_not_the_callers(faces, noisy):
     assert not run.kept["labels"].any()
 
 
+class Watching(nn.Module):
+    """A network that notes in which precision its features come."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.seen = network, set()
+
+    def forward(self, images):
+        features = self.network.backbone(images)
+        self.seen.add((self.training, features.dtype))
+        return self.network.classify(features)
+
+
+def test_bfloat16_is_for_training_alone_and_ends_near_float32(faces, noisy):
+    runs = {
+        precision: train(
+            EAC(weight=0.5), Watching(small_network()), faces, noisy, precision=precision, **QUICK
+        )
+        for precision in ("float32", "bfloat16")
+    }
+    assert runs["float32"].network.seen == {(True, torch.float32), (False, torch.float32)}
+    assert runs["bfloat16"].network.seen == {(True, torch.bfloat16), (False, torch.float32)}
+    assert all(
+        tensor.dtype != torch.bfloat16 for tensor in runs["bfloat16"].network.state_dict().values()
+    )
+    one, other = (run.rows[0]["loss"] for run in runs.values())
+    assert one != other and one == pytest.approx(other, rel=0.05)
+
+
 # ---------------------------------------------------------------------------- the same end
 
 

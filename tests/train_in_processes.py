@@ -1,4 +1,4 @@
-"""What tests/test_processes.py starts, once alone and once as two processes: python FILE OUT RUNS."""
+"""What tests/test_processes.py does alone and starts as two processes: torchrun FILE OUT RUNS."""
 
 import json
 import sys
@@ -13,6 +13,7 @@ from eacbook.methods import EAC, RUL, SCN, Baseline, SmallLoss
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.runs import find_or_train
+from eacbook.train import Run
 
 METHODS = [
     Baseline(),
@@ -24,26 +25,35 @@ METHODS = [
 ]
 
 
-def main(out: Path, runs: Path) -> None:
-    torch.set_num_threads(1)
+def runs_in(folder: Path) -> dict[str, Run]:
+    """A run of each method, trained or found there."""
     faces = striped_faces(train=97)  # the last batch is uneven
     noisy = inject_noise(faces.train.labels, 0.25, 3)
+    runs = {}
+    for method in METHODS:
+        runs[str(method)] = find_or_train(
+            method, build_network("tiny", 3), faces, noisy,
+            folder=folder, hooks=[SampleLosses(), Progress()], device="cpu",
+            epochs=2, batch_size=33, learning_rate=1e-3,
+        )  # fmt: skip
+    return runs
+
+
+def main(out: Path, runs: Path) -> None:
+    torch.set_num_threads(1)
     curves = {}
     with processes.joined():
-        for method in METHODS:
-            run = find_or_train(
-                method, build_network("tiny", 3), faces, noisy,
-                folder=runs, hooks=[SampleLosses(), Progress()], device="cpu",
-                epochs=2, batch_size=33, learning_rate=1e-3,
-            )  # fmt: skip
+        for name, run in runs_in(runs).items():
             weights = torch.cat([p.flatten() for p in run.network.state_dict().values()])
-            curves[str(method)] = {
+            curves[name] = {
                 "losses": [row["loss"] for row in run.rows],
                 "accuracies": [row["test_accuracy"] for row in run.rows],
                 "kept": {name: kept.tolist() for name, kept in run.kept.items()},
                 "weights": weights.double().tolist(),
                 "stored": run.stored,
             }
+        for name, run in runs_in(runs).items():
+            curves[name]["stored again"] = run.stored
         rank = torch.distributed.get_rank() if processes.count() > 1 else 0
     (out / f"{rank}.json").write_text(json.dumps(curves))
 

@@ -1,0 +1,97 @@
+"""Images at rest, and how a batch of them is fetched: from memory, or read from the disk.
+
+A set that fits into memory is one uint8 tensor ``[N,C,H,W]`` whose channels lie side by side
+(channels-last), so that an image is one run of bytes and fetching a batch is one copy of such runs. A
+larger set stays in its file, and :class:`ImageFile` reads what it is asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eacbook.errors import InputError
+
+
+class ImageFile:
+    """Images that stay in a file: indexing reads them, and nothing of them is kept.
+
+    It is read, not memory-mapped: of a mapped file the system counts every page that was touched as the
+    process's own, and fetches it in pieces of 4 kB. Reading leaves the interpreter free, so threads may
+    read at the same time.
+
+    Args:
+        path: an ``.npy`` file of uint8 ``[N,H,W,C]``.
+        rows: int64 ``[n]``, which images; None for all.
+
+    Attributes:
+        shape: ``(n, C, H, W)``.
+        offset: byte at which the first image of the file begins.
+
+    Raises:
+        InputError: the file is none of that kind, or shorter than it says.
+    """
+
+    dtype = torch.uint8
+
+    def __init__(self, path: str | Path, rows: Tensor | None = None):
+        self.path = Path(path)
+        try:
+            # Maps the file to read its header and to hold its size against it; unmapped at once.
+            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path} is truncated or no .npy file ({error})") from error
+        if array.dtype != np.uint8 or array.ndim != 4 or not array.flags.c_contiguous:
+            raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 [N,H,W,C]")
+        self.offset, self._picture = array.offset, array.shape[1:]
+        self.rows = torch.arange(len(array)) if rows is None else rows
+        height, width, channels = self._picture
+        self.shape = torch.Size((len(self.rows), channels, height, width))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: Tensor) -> ImageFile:
+        """The images at ``index`` (int64 ``[n]``), in that order, without reading them."""
+        return ImageFile(self.path, self.rows[index])
+
+    def __getitem__(self, index: int | slice | Tensor) -> Tensor:
+        """uint8 ``[n,C,H,W]``, or ``[C,H,W]`` for a number; as a tensor is indexed, but read now."""
+        rows = self.rows[index]
+        pixels = np.empty((rows.numel(), *self._picture), np.uint8)
+        size = pixels[:1].nbytes
+        with self.path.open("rb", buffering=0) as file:
+            for picture, row in zip(pixels, rows.view(-1).tolist(), strict=True):
+                file.seek(self.offset + row * size)
+                if file.readinto(picture) != size:
+                    raise InputError(f"{self.path} ends before image {row}; prepare the set again")
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        return images if rows.dim() else images[0]
+
+
+Images = Tensor | ImageFile
+
+
+def fetch(images: Images, index: Tensor) -> Tensor:
+    """The images at ``index``, uint8 ``[n,C,H,W]``.
+
+    Args:
+        images: on any device, or in a file.
+        index: int64 ``[n]``, on the device of the images.
+    """
+    if not isinstance(images, Tensor):
+        return images[index]
+    # index_select copies whole runs; `images[index]` would go number by number.
+    if images.is_contiguous(memory_format=torch.channels_last):
+        return images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+    return images.index_select(0, index)
+
+
+def bring(images: Images, device: torch.device | str) -> Images:
+    """Images in memory, on the device and channels-last; those in a file stay there."""
+    if not isinstance(images, Tensor):
+        return images
+    return images.to(device).contiguous(memory_format=torch.channels_last)
