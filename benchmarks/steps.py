@@ -120,7 +120,7 @@ class Contest:
         return write_faces(self.faces.train.images, self.noisy.given, Path(self.folder.name))
 
     def plain(self, skipped: int, steps: int) -> float:
-        seconds = self._time(self._plain_step(), skipped, steps)
+        seconds = self.time(self._plain_step(), skipped, steps)
         assert not active_children(), "the workers should have gone with their loader"
         return seconds
 
@@ -131,7 +131,7 @@ class Contest:
         return self._train(Baseline(), skipped, steps)
 
     def limit(self, skipped: int, steps: int) -> float:
-        return self._time(self._limit_step(), skipped, steps)
+        return self.time(self._limit_step(), skipped, steps)
 
     def _plain_step(self) -> Callable[[], None]:
         network = PlainNetwork(self.setting.network, self.faces.num_classes).to(self.device)
@@ -166,7 +166,7 @@ class Contest:
 
         return step
 
-    def _time(self, step: Callable[[], None], skipped: int, steps: int) -> float:
+    def time(self, step: Callable[[], None], skipped: int, steps: int) -> float:
         for number in range(skipped + steps):
             if number == skipped:
                 begin = self._clock()

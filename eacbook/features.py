@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch.nn import functional
 from eacbook.errors import InputError
 from eacbook.files import write_tensors
 from eacbook.recording import Recorded
+from eacbook.runs import LOCKS
 
 NEIGHBOURS = 10
 """A neighbourhood: a sixth of a class of the book's 400 watched faces."""
@@ -122,7 +124,8 @@ def map_epochs(features: Tensor, seed: int = 0) -> Tensor:
 def find_or_map(features: Tensor, folder: str | Path) -> Tensor:
     """The stored maps of these features, or new ones, made by :func:`map_epochs` and stored.
 
-    UMAP takes long to import and to start; who finds the maps does without it.
+    UMAP takes long to import and to start; who finds the maps does without it. Two that ask for the same
+    maps at once make them once: the second one waits.
 
     Args:
         features: float ``[E,n,C]``.
@@ -139,9 +142,12 @@ def find_or_map(features: Tensor, folder: str | Path) -> Tensor:
     digest = hashlib.sha256(json.dumps(settings).encode())
     digest.update(features.float().contiguous().numpy().tobytes())
     place = Path(folder) / "maps" / f"{digest.hexdigest()[:12]}.safetensors"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(place, {"positions": map_epochs(features)})
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = Path(folder) / LOCKS / f"{place.stem}.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock):
+        if not place.exists():
+            write_tensors(place, {"positions": map_epochs(features)})
     try:
         positions = load_file(place)["positions"]
         if positions.shape != (*features.shape[:2], 2):

@@ -24,6 +24,17 @@ QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
 BATCHES = 3
 """A recipe for the striped faces, and how many batches an epoch then has."""
 
+LONG_FILES = (
+    "test_cluster", "test_features", "test_processes", "test_grid", "test_hooks", "test_cli",
+    "test_ferplus", "test_weights", "test_faces",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, or one process would be left with the last of them."""
+    place = {name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 def striped_faces(train=96, test=48, validation=48, num_classes=3):
     """Grey pictures whose bright stripe tells the class: learnt in a few steps by any network."""

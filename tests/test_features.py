@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,7 @@ def counted(monkeypatch):
 
     def fake(features):
         asked.append(features)
+        time.sleep(0.05)
         return features[..., :2].contiguous()
 
     monkeypatch.setattr(module, "map_epochs", fake)
@@ -156,6 +159,14 @@ def test_a_map_is_made_once_for_the_same_features(counted, tmp_path):
     assert len(counted) == 1
     find_or_map(features + 1, tmp_path / "new")
     assert len(counted) == 2
+
+
+def test_who_asks_while_somebody_maps_waits_and_finds(counted, tmp_path):
+    features = torch.rand(2, 5, 4)
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda _: find_or_map(features, tmp_path), range(4))
+        assert all(torch.equal(positions, features[..., :2]) for positions in found)
+    assert len(counted) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors at all"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -47,11 +48,21 @@ def find(faces, noisy, tmp_path):
     return find
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory, faces, noisy):
+    """A folder with the run that ``find()`` looks for."""
+    folder = tmp_path_factory.mktemp("trained") / "runs"
+    recipe = QUICK | {"epochs": 3}
+    find_or_train(EAC(weight=0.5), small_network(), faces, noisy, folder=folder, **recipe)
+    return folder
+
+
 @pytest.fixture
-def stored(find, tmp_path):
-    """The folder of a run that was just trained."""
-    find()
+def stored(find, tmp_path, trained_once):
+    """The folder of a run of this test's own."""
+    shutil.copytree(trained_once, tmp_path / "runs")
     (place,) = list_runs(tmp_path / "runs")
+    assert find()[1] == 0, "it is the one that is looked for"
     return place
 
 

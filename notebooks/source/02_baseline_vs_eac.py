@@ -20,7 +20,7 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 # ## The faces and the mistakes
 #
 # Fewer drawn faces than in `make demo`, so that you need not wait long; 30 % of the labels wrong. The
-# network is small (0.15 million weights) and starts from random ones. `book_run` trains, or finds
+# network is small (0.1 million weights) and starts from random ones. `book_run` trains, or finds
 # the run again if the very same one was trained before; it also records, epoch by epoch, what
 # notebooks 3 to 5 look at.
 
@@ -34,7 +34,7 @@ import eacbook as eb
 from eacbook.book import book_faces, book_run
 from eacbook.figures import loss_histograms, training_curves
 from eacbook.methods.eac import WEIGHTS
-from eacbook.pictures import attention_sheet, picture_grid, png, tensor_pictures
+from eacbook.pictures import attention_sheet, face_sheet, picture_grid, png, tensor_pictures
 from eacbook.runs import summary_table
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
@@ -42,6 +42,16 @@ EAC_WEIGHT = WEIGHTS["tiny"]
 faces = book_faces()  # 1,500 to train, 700 to test, 350 to choose with
 noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=0)
 print(int(noisy.flipped.sum()), "of", len(noisy.given), "training labels are wrong")
+
+# %% [markdown]
+# Sixteen of them, as the network gets them; the framed ones have a wrong label. **Predict**: if you had to learn the
+# seven names from these pictures alone, would the wrong ones mislead you? What would you do with a label that fits
+# none of the others of its name?
+
+# %% tags=["nbval-ignore-output"]
+first = slice(0, 16)
+labels = noisy.given[first], noisy.true[first]
+display(Image(png(face_sheet(faces.train.images[first], *labels, faces.classes, cell=76))))
 
 # %% [markdown]
 # ## The baseline

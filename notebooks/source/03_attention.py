@@ -30,13 +30,25 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import book_faces, book_run
+from eacbook.book import RATE, book_faces, book_run
 from eacbook.methods.eac import WEIGHTS
-from eacbook.recording import Recorded
+from eacbook.pictures import face_sheet, png
+from eacbook.recording import Recorded, choose_watched
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 METHODS = {"baseline": eb.Baseline(), "eac": eb.EAC(weight=WEIGHTS["tiny"])}
 faces = book_faces()
+
+# %% [markdown]
+# Half of the probes have a wrong label (framed), and every expression is among them. **Predict**, for two or three of
+# these faces: where would *you* look to tell the expression? Where could a network look that only has to remember
+# *this* picture's wrong label?
+
+# %% tags=["nbval-ignore-output"]
+noisy = eb.inject_noise(faces.train.labels, RATE, 7, seed=0)
+probes = choose_watched(noisy)[:28]
+labels = noisy.given[probes], noisy.true[probes]
+display(Image(png(face_sheet(faces.train.images[probes], *labels, faces.classes, columns=7, cell=76))))
 
 # %% tags=["nbval-ignore-output"]
 runs = {name: book_run(method, faces, seed=0, folder=RUNS) for name, method in METHODS.items()}

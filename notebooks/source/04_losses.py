@@ -20,13 +20,26 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 import os
 
 import torch
+from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import book_faces, book_run
+from eacbook.book import RATE, book_faces, book_run
 from eacbook.methods.eac import WEIGHTS
+from eacbook.pictures import face_sheet, png
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 faces = book_faces()
+
+# %% [markdown]
+# The faces and labels of notebook 2 once more; a frame marks a wrong label. **Predict**: a network that has learnt
+# what expressions look like, but remembers no single face, would be most surprised by which of these labels? Is every
+# surprising label a wrong one?
+
+# %% tags=["nbval-ignore-output"]
+noisy = eb.inject_noise(faces.train.labels, RATE, 7, seed=0)
+some = slice(16, 32)
+labels = noisy.given[some], noisy.true[some]
+display(Image(png(face_sheet(faces.train.images[some], *labels, faces.classes, cell=76))))
 
 # %% tags=["nbval-ignore-output"]
 runs = {

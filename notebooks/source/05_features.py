@@ -27,16 +27,28 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 import os
 
 import torch
+from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import book_faces, book_run
+from eacbook.book import RATE, book_faces, book_run
 from eacbook.methods.eac import WEIGHTS
+from eacbook.pictures import face_sheet, png
 from eacbook.recording import Recorded
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 METHODS = {"baseline": eb.Baseline(), "eac": eb.EAC(weight=WEIGHTS["tiny"])}
 SEEDS = (0, 1, 2)
 faces = book_faces()
+
+# %% [markdown]
+# Some of these faces, two of every true expression. **Predict**: which of them should lie near each other? Persons, or
+# expressions?
+
+# %% tags=["nbval-ignore-output"]
+noisy = eb.inject_noise(faces.train.labels, RATE, 7, seed=0)
+some = torch.cat([(noisy.true == label).nonzero()[:2, 0] for label in range(7)])
+labels = noisy.given[some], noisy.true[some]
+display(Image(png(face_sheet(faces.train.images[some], *labels, faces.classes, columns=7, cell=76))))
 
 # %% tags=["nbval-ignore-output"]
 recorded = {
@@ -67,10 +79,6 @@ def neighbours_of(features, count=10):
     return cosine.topk(count).indices
 
 # %%
-from IPython.display import Image, display
-
-from eacbook.pictures import face_sheet, png
-
 face = int(watched["baseline"].flipped.nonzero()[2])
 for name, record in watched.items():
     rows = torch.cat([torch.tensor([face]), neighbours_of(record.features[-1])[face, :8]])

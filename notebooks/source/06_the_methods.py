@@ -26,10 +26,13 @@ from IPython.display import Image, display
 import eacbook as eb
 from eacbook.book import RATE, book_faces, book_run
 from eacbook.methods.eac import WEIGHTS
+from eacbook.pictures import face_sheet, png
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 faces = book_faces()
 noisy = eb.inject_noise(faces.train.labels, RATE, 7)
+labels = noisy.given[:16], noisy.true[:16]
+display(Image(png(face_sheet(faces.train.images[:16], *labels, faces.classes, cell=76))))
 
 # %% [markdown]
 # ## Five methods
@@ -194,8 +197,6 @@ print("Co-teaching's losses tell wrong labels better at the end than the baselin
 # below. **Predict**: which of the four points at wrong labels, and which at something else?
 
 # %%
-from eacbook.pictures import face_sheet, png
-
 for name in ("small_loss", "scn", "rul", "eac"):
     doubted = suspicion(name)[19].topk(8).indices
     print(name)

@@ -56,6 +56,16 @@ published = pd.DataFrame(
 print(f"{SOURCE} ({CAUTION})")
 published.map("{:.2f}".format)
 
+# %% tags=["nbval-ignore-output"]
+sets = published.columns.unique(0)
+figure = make_subplots(1, 3, subplot_titles=list(sets), shared_yaxes=True)
+for column, set_name in enumerate(sets, start=1):
+    for name, row in published[set_name].iterrows():
+        look = {"line_color": palette.METHODS[name], "name": name, "showlegend": column == 1}
+        figure.add_scatter(x=row.index, y=row, mode="lines+markers", **look, row=1, col=column)
+figure.update_yaxes(title="test accuracy, %", col=1).update_xaxes(title="wrong labels", col=2)
+figure.update_layout(template=TEMPLATE, height=HEIGHT).update_annotations(font_size=19)
+
 # %%
 lead = published.loc["eac"] - published.loc["rul"]
 ahead, least, most = (lead > 0).sum(), lead.min(), lead.max()
