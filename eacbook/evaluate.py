@@ -17,7 +17,7 @@ from eacbook.noise import NoisyLabels
 BATCH_SIZE = 128
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     network: nn.Module, images: Images, size: int | None = None, rows: Tensor | None = None
 ) -> Tensor:

@@ -348,7 +348,6 @@ def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hoo
     training.losses, training.samples = [], {}
     processes.align(training.network)
     learner.train()
-    mixed = training.recipe.precision == "bfloat16"
     # Layers with randomness of their own (dropout) draw from torch's global generator.
     gpus = [training.device] if training.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
@@ -361,7 +360,7 @@ def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hoo
             training.device,
             training.labels,
         ):
-            with torch.autocast(training.device.type, torch.bfloat16, enabled=mixed):
+            with _mixed_precision(training):
                 losses = training.method.loss(learner, batch)
             optimizer.zero_grad()
             losses["loss"].backward()
@@ -372,6 +371,13 @@ def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hoo
                 hook.after_batch(training)
     _check_finite(training)
     training.row["seconds"] = time.perf_counter() - started
+
+
+def _mixed_precision(training: Training) -> contextlib.AbstractContextManager:
+    """Inside, what the recipe's precision asks for. (Not every torch knows autocast on every device.)"""
+    if training.recipe.precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(training.device.type, torch.bfloat16)
 
 
 def _note(training: Training, batch: Batch, losses: dict[str, Tensor]) -> None:

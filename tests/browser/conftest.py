@@ -1,4 +1,8 @@
-"""One browser, one JupyterLab and one run of each notebook for all tests of this folder."""
+"""One browser, one JupyterLab and one run of each notebook for all tests of this folder.
+
+Run by several processes (``-n 2 --dist loadgroup``), each has a browser and a JupyterLab; the tests that
+want the same notebook are a group, ``xdist_group(name)``, so that still only one process runs it.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +86,7 @@ def run_notebook(new_page, pages_of_notebooks):
     """``run_notebook(name)``: the page of a notebook of the book, run top to bottom.
 
     The first who asks waits for it. Whatever the test did, there must be no error afterwards, and no
-    request outside.
+    request outside. Who leaves it unfit for others takes it out of ``pages_of_notebooks``.
     """
     asked = []
 

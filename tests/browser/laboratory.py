@@ -66,6 +66,9 @@ DRAWN = {
 }
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 CURRENT = "window.jupyterapp?.shell.currentWidget"
+NEXT_FRAMES = """async () => {
+    for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+}"""
 
 
 def find_browser(own: str) -> str:
@@ -261,17 +264,18 @@ def look_at_pictures(page: Page, folder: str) -> int:
             data = output.get("data", {})
             if PICTURE in data or PLOTLY in data:
                 shown = cells.nth(row).locator(".jp-OutputArea-child").nth(place_in_cell)
-                _keep(shown, place / f"{row:02d}-{place_in_cell}.png")
                 richest = next(kind for kind in DRAWN if kind in data)
-                expect(shown.locator(DRAWN[richest]).first).to_be_visible()
+                _keep(shown, place / f"{row:02d}-{place_in_cell}.png", DRAWN[richest])
                 count += 1
     return count
 
 
-def _keep(shown: Locator, path: Path) -> None:
-    """A screenshot of the page with this in its middle."""
+def _keep(shown: Locator, path: Path, drawn: str | None = None) -> None:
+    """A screenshot of the page with this in its middle, and see that what is ``drawn`` in it is."""
     shown.evaluate("element => element.scrollIntoView({block: 'center'})")
-    shown.page.wait_for_timeout(300)  # what scrolls into view is drawn in the next frames
+    if drawn:
+        expect(shown.locator(drawn).first).to_be_visible()
+    shown.page.evaluate(NEXT_FRAMES)  # in which what scrolls into view is drawn
     shown.page.screenshot(path=path)
 
 
@@ -330,7 +334,7 @@ def _wait(image: Locator, good: Callable[[bytes], bool]) -> bytes:
     end = time.monotonic() + ANSWER_SECONDS
     shown = None
     while (shown is None or not good(shown)) and time.monotonic() < end:
-        image.page.wait_for_timeout(100)
+        image.page.wait_for_timeout(30)
         with contextlib.suppress(Error):  # the picture was replaced while it was fetched
             shown = shown_bytes(image)
     return shown or b""

@@ -1,14 +1,14 @@
 """The LossExplorer of notebook 4, moved by keyboard, and the film above it."""
 
-import shutil
-
 import pytest
-from laboratory import NOTEBOOKS, assert_shows, open_and_run_all, press
+from laboratory import assert_shows, press
 from playwright.sync_api import expect
 
 from eacbook.widgets.losses import detection_text, loss_view
 
 NAME = "04_losses.ipynb"
+
+pytestmark = pytest.mark.xdist_group(NAME)
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def test_epoch_and_threshold(explorer, book):
             expect(explorer).to_contain_text(text.replace("<b>", "").replace("</b>", ""))
 
 
-def test_the_film_follows_its_slider_without_a_kernel(lab, page):
-    shutil.copy(NOTEBOOKS / NAME, lab.folder / "film.ipynb")  # the other tests need their kernel
-    open_and_run_all(page, "film.ipynb")
+def test_the_film_follows_its_slider_without_a_kernel(run_notebook, pages_of_notebooks):
+    page = run_notebook(NAME)
+    del pages_of_notebooks[NAME]  # other tests need its kernel
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     film = page.locator(".js-plotly-plot").first
     film.scroll_into_view_if_needed()
