@@ -189,7 +189,7 @@ flattery = 100 * table.pivot_table("flattery", "method", "noise", sort=False)
 flattery.round(1)
 
 # %% [markdown]
-# One to six points for nothing; papers are written about less. Who gains most is luck here: the curves are still
+# One to four points for nothing; papers are written about less. Who gains most is luck here: the curves are still
 # rising, and on 400 test faces they wobble. (In these trainings, at least. Where networks memorise, it is no longer luck who gains:
 # see below.)
 #
