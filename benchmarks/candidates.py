@@ -12,7 +12,6 @@ beside it. Prints a table and writes ``benchmarks/results/candidates_NETWORK_SIZ
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Callable
@@ -21,14 +20,14 @@ from dataclasses import asdict
 import pandas as pd
 import torch
 from results import keep
-from steps import Contest, Setting, add_arguments, read_arguments, summarise, take_turns
+from steps import Contest, Setting, make_parser, read_arguments, summarise, take_turns
 from torch import Tensor
 
 from eacbook.augment import CAMERA_NOISE_VARIANCE, Batch, RandomErasing, Streams, camera_noise
 from eacbook.images import bring, fetch
 from eacbook.methods import EAC
 from eacbook.networks import build_network
-from eacbook.train import Adam
+from eacbook.train import Adam, mixed_precision
 
 Step = Callable[[], object]
 
@@ -80,7 +79,7 @@ class Candidates:
         used = torch.compile(network) if compiled else network
 
         def step() -> None:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            with mixed_precision(self.device, precision):
                 loss = method.loss(used, batch)["loss"]
             loss.backward()
             network.zero_grad()
@@ -128,11 +127,7 @@ class Candidates:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    arguments = read_arguments(parser)
+    arguments = read_arguments(make_parser(__doc__))
     setting = Setting.of(arguments)
     contest = Contest(setting, setting.batch_size)
     candidates = Candidates(contest)

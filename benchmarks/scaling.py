@@ -21,7 +21,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from results import keep
-from steps import Contest, Setting, add_arguments, read_arguments, seconds_per_step, take_turns
+from steps import Contest, Setting, make_parser, read_arguments, seconds_per_step, take_turns
 
 from eacbook import palette
 from eacbook.figures import TEMPLATE
@@ -134,10 +134,7 @@ def draw(results: Path) -> go.Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
+    parser = make_parser(__doc__)
     parser.set_defaults(blocks=3)
     for name, usual in VALUES.items():
         parser.add_argument(

@@ -45,7 +45,14 @@ from eacbook.methods import EAC, Baseline, Method
 from eacbook.methods.eac import WEIGHTS
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
-from eacbook.train import PRECISIONS, RECIPES, Training, choose_device, train
+from eacbook.train import (
+    PRECISIONS,
+    RECIPES,
+    Training,
+    choose_device,
+    mixed_precision,
+    train,
+)
 
 SIZES = {"tiny": 48, "resnet18": 224}
 STEPS = {"tiny": 20, "resnet18": 10}
@@ -153,10 +160,9 @@ class Contest:
             for view in torch.randn(shape, device=self.device)
         )
         labels = self.noisy.given[: setting.batch_size].to(self.device)
-        mixed = setting.precision == "bfloat16"
 
         def step() -> None:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            with mixed_precision(self.device, setting.precision):
                 logits, maps = network(original)
                 _, maps_of_mirror = network(mirrored)
                 consistency = functional.mse_loss(maps, maps_of_mirror)
@@ -264,8 +270,11 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     return values.agg(["median", "min", "max"]).T.assign(n=len(values))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is measured, and how often."""
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Asks what is measured, and how often."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--network", choices=SIZES, default="tiny", help="default: tiny")
     parser.add_argument(
         "--size", type=int, help="in pixels; default: 48 for tiny, 224 for resnet18"
@@ -285,6 +294,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s"
     )
+    return parser
 
 
 def read_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -298,11 +308,7 @@ def read_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    arguments = read_arguments(parser)
+    arguments = read_arguments(make_parser(__doc__))
     setting = Setting.of(arguments)
     # First of all: a new process inherits the peak of the one that starts it.
     memory = measure_memory(setting, arguments.threads)

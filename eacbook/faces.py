@@ -19,7 +19,7 @@ from torch import Tensor
 
 from eacbook import synthetic
 from eacbook.errors import InputError
-from eacbook.images import ImageFile, Images, bring
+from eacbook.images import ImageFile, Images, bring, fetch
 
 CLASSES = (*synthetic.CLASSES, "contempt")
 """Label order everywhere: RAF-DB's seven, and contempt last where a set has it."""
@@ -259,7 +259,7 @@ def _rows_of(images: Images, index: Tensor) -> Images:
     first, last = (int(index[0]), int(index[-1])) if len(index) else (0, -1)
     if last - first + 1 == len(index):
         return images[first : last + 1]
-    return images[index]
+    return fetch(images, index)
 
 
 def _read_description(path: Path) -> dict:

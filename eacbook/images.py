@@ -7,6 +7,7 @@ larger set stays in its file, and :class:`ImageFile` reads what it is asked for.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,9 @@ class ImageFile:
 
     Args:
         path: an ``.npy`` file of uint8 ``[N,H,W,C]``.
-        rows: int64 ``[n]``, which images; None for all.
 
     Attributes:
-        shape: ``(n, C, H, W)``.
+        rows: int64 ``[n]``, which images of the file these are; at first all.
         offset: byte at which the first image of the file begins.
 
     Raises:
@@ -37,7 +37,7 @@ class ImageFile:
 
     dtype = torch.uint8
 
-    def __init__(self, path: str | Path, rows: Tensor | None = None):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         try:
             # Maps the file to read its header and to hold its size against it; unmapped at once.
@@ -47,16 +47,22 @@ class ImageFile:
         if array.dtype != np.uint8 or array.ndim != 4 or not array.flags.c_contiguous:
             raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 [N,H,W,C]")
         self.offset, self._picture = array.offset, array.shape[1:]
-        self.rows = torch.arange(len(array)) if rows is None else rows
+        self.rows = torch.arange(len(array))
+
+    @property
+    def shape(self) -> torch.Size:
+        """``(n, C, H, W)``."""
         height, width, channels = self._picture
-        self.shape = torch.Size((len(self.rows), channels, height, width))
+        return torch.Size((len(self.rows), channels, height, width))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, index: Tensor) -> ImageFile:
         """The images at ``index`` (int64 ``[n]``), in that order, without reading them."""
-        return ImageFile(self.path, self.rows[index])
+        taken = copy.copy(self)
+        taken.rows = self.rows[index]
+        return taken
 
     def __getitem__(self, index: int | slice | Tensor) -> Tensor:
         """uint8 ``[n,C,H,W]``, or ``[C,H,W]`` for a number; as a tensor is indexed, but read now."""
@@ -80,11 +86,12 @@ def fetch(images: Images, index: Tensor) -> Tensor:
 
     Args:
         images: on any device, or in a file.
-        index: int64 ``[n]``, on the device of the images.
+        index: int64 ``[n]``, on any device, too.
     """
     if not isinstance(images, Tensor):
         return images[index]
     # index_select copies whole runs; `images[index]` would go number by number.
+    index = index.to(images.device)
     if images.is_contiguous(memory_format=torch.channels_last):
         return images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
     return images.index_select(0, index)

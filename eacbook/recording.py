@@ -16,6 +16,7 @@ from torch import Tensor
 from eacbook.augment import mirror, normalise
 from eacbook.errors import InputError
 from eacbook.hooks import Hook, keep
+from eacbook.images import fetch
 from eacbook.networks import evaluation_mode
 from eacbook.noise import NoisyLabels
 from eacbook.train import Run, Training
@@ -78,7 +79,7 @@ class Recording(Hook):
     def after_epoch(self, training: Training) -> None:
         network, size = training.network, training.recipe.size
         given = training.noisy.given[self.rows]
-        images = training.faces.train.images[self.rows]
+        images = fetch(training.faces.train.images, self.rows)
         parts = []
         with evaluation_mode(network), torch.no_grad():
             for some, labels in zip(images.split(BATCH_SIZE), given.split(BATCH_SIZE), strict=True):

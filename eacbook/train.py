@@ -360,7 +360,7 @@ def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hoo
             training.device,
             training.labels,
         ):
-            with _mixed_precision(training):
+            with mixed_precision(training.device, training.recipe.precision):
                 losses = training.method.loss(learner, batch)
             optimizer.zero_grad()
             losses["loss"].backward()
@@ -373,11 +373,11 @@ def _train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hoo
     training.row["seconds"] = time.perf_counter() - started
 
 
-def _mixed_precision(training: Training) -> contextlib.AbstractContextManager:
-    """Inside, what the recipe's precision asks for. (Not every torch knows autocast on every device.)"""
-    if training.recipe.precision == "float32":
+def mixed_precision(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Inside, what a recipe's precision asks for. (Not every torch knows autocast on every device.)"""
+    if precision == "float32":
         return contextlib.nullcontext()
-    return torch.autocast(training.device.type, torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def _note(training: Training, batch: Batch, losses: dict[str, Tensor]) -> None:

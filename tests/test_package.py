@@ -21,6 +21,19 @@ def test_importing_the_package_imports_nothing_heavy():
     assert done.stderr == ""
 
 
+def test_a_training_does_not_import_torchs_compiler():
+    """torch's own optimizers do, at their first step, and take seconds for it."""
+    script = (
+        "import sys, eacbook as eb\n"
+        "faces = eb.synthetic_faces(train=14, test=7, validation=7)\n"
+        "noisy = eb.inject_noise(faces.train.labels, 0.3, 7)\n"
+        "eb.train(eb.EAC(), eb.build_network('tiny', 7), faces, noisy, epochs=1, device='cpu')\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
 @pytest.mark.parametrize(
     "name",
     ["load_faces", "inject_noise", "train", "build_network", "build_method", "EAC", "Baseline"],
