@@ -1,8 +1,4 @@
-"""One browser, one JupyterLab and one run of each notebook for all tests of this folder.
-
-Run by several processes (``-n 2 --dist loadgroup``), each has a browser and a JupyterLab; the tests that
-want the same notebook are a group, ``xdist_group(name)``, so that still only one process runs it.
-"""
+"""One browser, one JupyterLab and one run of each notebook for all tests of this folder."""
 
 from __future__ import annotations
 

@@ -12,10 +12,7 @@ from eacbook.photo import crop_face, read_photo
 from eacbook.recording import Recorded
 from eacbook.widgets.attention import GIVEN, TRUE, attention_view, looks_at, recorded_look
 
-NAME = "03_attention.ipynb"
 NAMES = ("baseline", "eac")
-
-pytestmark = pytest.mark.xdist_group(NAME)
 
 
 class Expected:
@@ -46,7 +43,7 @@ def expected(book):
 @pytest.fixture
 def explorer(run_notebook, expected):
     """The explorer with its first face in the first epoch, without an overlay."""
-    box = run_notebook(NAME).locator(".attention-explorer")
+    box = run_notebook("03_attention.ipynb").locator(".attention-explorer")
     press(box.locator("button.thumbnail").first, "Enter")
     for control in box.get_by_role("combobox").all()[:2]:
         press(control, "Home")

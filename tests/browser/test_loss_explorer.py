@@ -8,8 +8,6 @@ from eacbook.widgets.losses import detection_text, loss_view
 
 NAME = "04_losses.ipynb"
 
-pytestmark = pytest.mark.xdist_group(NAME)
-
 
 @pytest.fixture
 def explorer(run_notebook):

@@ -8,10 +8,7 @@ from playwright.sync_api import expect
 import eacbook as eb
 from eacbook.widgets.noise import HUMAN, noise_for, noise_picture
 
-NAME = "01_label_noise.ipynb"
 SHOWN = torch.arange(18)
-
-pytestmark = pytest.mark.xdist_group(NAME)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +19,7 @@ def drawn():
 @pytest.fixture
 def explorer(run_notebook, drawn):
     """The explorer without noise."""
-    box = run_notebook(NAME).locator(".noise-explorer")
+    box = run_notebook("01_label_noise.ipynb").locator(".noise-explorer")
     press(box.get_by_role("combobox"), "Home")
     expect(box.locator("[disabled]")).to_have_count(0)
     press(box.get_by_role("slider"), "Home")
