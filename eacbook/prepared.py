@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from PIL import Image
 
 from eacbook.errors import InputError
 from eacbook.faces import DESCRIPTION, FORMAT, IMAGES, LABELS, SPLITS, VOTE_PREFIX, sha256_of
@@ -73,8 +74,9 @@ class Progress:
         self.last = [image.split, image.file]
         self.counts.setdefault(image.split, [0] * num_classes)[image.label] += 1
         if image.split == "train":
-            channels = image.pixels.reshape(-1, image.pixels.shape[2]).T
-            self.histogram += np.stack([np.bincount(values, minlength=256) for values in channels])
+            pixels = image.pixels[..., 0] if image.pixels.shape[2] == 1 else image.pixels
+            # Pillow counts four times as fast as NumPy, and all cores wait for this one.
+            self.histogram += np.reshape(Image.fromarray(pixels).histogram(), (-1, 256))
 
 
 def find_unfinished(folder: str | Path, key: str) -> Progress:
