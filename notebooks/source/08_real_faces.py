@@ -318,10 +318,11 @@ print("EAC memorised", "fewer" if fewer else "no fewer", "of the wrong answers t
 # means here what most of ten people said, for the test faces, too: the disputed ones, on which a difference
 # might show, were never let in.
 #
-# **On real faces.** We trained the same pair on 1,500 faces of FERPlus (copies left in; seeds 0 and 1, each for
-# the annotators, the weights and the order; still with the larger network). The baseline believed 98 and 96 %
-# of the wrong answers, EAC 52 and 56 %; and both recognised 54 to 55 % of the test faces. EAC memorises far
-# less there as well, and *gains nothing by it*. Few faces, a small network and random weights are not the
+# **On real faces.** We trained the same pair on 1,500 faces of FERPlus (copies left in; seeds 0, 1 and 2, each for
+# the annotators, the weights and the order: `eacbook table --data data/ferplus --limit 1500 --noise-kind annotator`).
+# The baseline believed 85 to 92 % of the wrong answers, EAC 44 to 47 %; of the test faces the baseline recognised 56.2 ± 1.7 %,
+# EAC 57.6 ± 1.1. EAC is ahead with every seed, by half a point to two and a half: it memorises far less there as well, and
+# *gains little by it*. Few faces, a small network and random weights are not the
 # paper's setting, so this says nothing against its numbers; it says that yours must be measured, not borrowed.
 #
 # ## Where they look
@@ -427,10 +428,10 @@ print("EAC's does so better than the baseline's:", doubt["eac"] > doubt["baselin
 # Even where a face got the majority's answer, a network that never saw a second vote has some idea whether
 # people disputed it: about seven pairs in ten, and EAC's maps are as good at this as the losses are (the
 # baseline's are near chance). Here we know why: a faint face is hard for the network, and we made our
-# annotators err on faint faces. On real faces it is a question, and the answer is yes: in the two pairs on
-# 1,500 faces of FERPlus (above, with the larger network) the loss in the end reached 66 to 68 % on it for EAC
-# and 61 to 66 % for the baseline. The minority's answers are harder to find there than here: 75 % for EAC, 66
-# and 71 % for the baseline. The maps: 55 to 61 %.
+# annotators err on faint faces. On real faces it is a question, and the answer is yes: in the three pairs on
+# 1,500 faces of FERPlus (above; `python benchmarks/doubt.py data/ferplus`) the loss in the end reached 68 to 69 % on it for EAC
+# and 61 to 66 % for the baseline. The minority's answers are harder to find there than here: 78 to 79 % for EAC, 69
+# to 71 % for the baseline. The maps: 54 to 61 %.
 #
 # **Predict.** Of the twelve faces that EAC doubts most, how many have a label that the majority did not give? By
 # chance it would be two or three.
@@ -443,7 +444,7 @@ print(int(wrong[top].sum()), "of the 12 labels are not the majority's; of the te
 print(f"{share[top].mean():.0%} agree on these faces, {share.mean():.0%} on all")
 
 # %% [markdown]
-# All of them in our run; in the two pairs on 1,500 faces of FERPlus 10 and 9 of the 12. But that is the top of
+# All of them in our run; in the three pairs on 1,500 faces of FERPlus 10 of the 12, each time. But that is the top of
 # the list; further down it gets mixed, as the area under the curve says. "Is" below a frame stands for what
 # most of ten people said, no more. And a network also doubts what it has seen too rarely: a hand before a face,
 # a beard, an age or a skin that the set seldom shows. So let the list tell you where to *look*. Whoever deletes
