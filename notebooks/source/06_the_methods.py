@@ -313,6 +313,12 @@ print("Told too little, Co-teaching keeps wrong labels and memorises more of the
 #   stand on doubtful faces and look plausible; to believe them costs little with a majority's test labels, and 1,500 faces from
 #   random weights are few. What helps against symmetric noise need not help as much against people.
 #
+# * **A network too small to memorise.** On *all* 24,925 training faces of FERPlus with 30 % symmetric noise (`eacbook table --data
+#   data/ferplus --noise 0.3`, an hour on 2 cores, three seeds) the plain baseline believes only 9 % of the wrong labels and
+#   recognises 72.7 ± 0.3 % of the test faces. Co-teaching has 74.4 ± 0.4, RUL 71.3 ± 0.0, **EAC 70.5 ± 0.8**, SCN 64.6 ± 2.1. We think: 100,311
+#   weights have no room for 7,477 mistakes, so there is nothing to hold back, and what holds back costs. Before you choose a
+#   method against memorising, look whether your network memorises.
+#
 # With two or three seeds, differences of two or three points say little.
 #
 # ## Take away
