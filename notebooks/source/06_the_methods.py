@@ -309,10 +309,8 @@ print("Told too little, Co-teaching keeps wrong labels and memorises more of the
 #   choose labels: RUL is ahead of the baseline, and EAC no better than it, though it memorises much less.
 # * **Annotators.** On real faces with one real answer each (about 18 % are not the majority's) the gains are small: Co-teaching is
 #   3 points ahead of the baseline and EAC 1, each with every seed, though the baseline memorises nine tenths of those
-#   answers and EAC less than half. The wrong answers
-#   stand on doubtful faces and look plausible; to believe them costs little with a majority's test labels, and 1,500 faces from
+#   answers and EAC less than half. The wrong answers stand on doubtful faces and look plausible; to believe them costs little with a majority's test labels, and 1,500 faces from
 #   random weights are few. What helps against symmetric noise need not help as much against people.
-#
 # * **A network too small to memorise.** On *all* 24,925 training faces of FERPlus with 30 % symmetric noise (`eacbook table --data
 #   data/ferplus --noise 0.3`, an hour on 2 cores, three seeds) the plain baseline believes only 9 % of the wrong labels and
 #   recognises 72.7 ± 0.3 % of the test faces. Co-teaching has 74.4 ± 0.4, RUL 71.3 ± 0.0, **EAC 70.5 ± 0.8**, SCN 64.6 ± 2.1. We think: 100,311
