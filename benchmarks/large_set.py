@@ -166,6 +166,7 @@ def main() -> None:
     keep(
         "large_set",
         rates.to_dict("records"),
+        "cpu",
         images=LARGE, shape=SHAPE, ahead=AHEAD, readers=READERS,
         gigabytes=peaks, waiting_share=waits, images_per_second=IMAGES_PER_SECOND,
     )  # fmt: skip

@@ -2,9 +2,10 @@
 
     python benchmarks/preparation.py [--images 1500]
 
-Writes photographs of 640 x 480 pixels as JPEG files, in folders of classes, and prepares them at 224 pixels
-with ``data_scripts/own_faces.py``, whose decoding AffectNet and RAF-DB share: with as many decoding threads
-as there are cores, and with one. Prints images a second and writes ``benchmarks/results/preparation.json``.
+Writes photographs of 640 x 480 pixels as JPEG files, in folders of classes, and prepares them at 224
+pixels with ``data_scripts/own_faces.py``, whose decoding AffectNet and RAF-DB share: with as many
+decoding threads as there are cores, and with one. Prints images a second and writes
+``benchmarks/results/preparation.json``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ THREADS = {"all cores": os.cpu_count(), "one": 1}
 
 
 def photographs(folder: Path, count: int) -> Path:
-    """Soft shapes with a little grain, which compress as a photograph does; every tenth is for testing."""
+    """Soft shapes with grain, which compress as a photograph does; every tenth is for testing."""
     random = np.random.default_rng(0)
     for number in range(count):
         place = folder / ("test" if number % 10 == 0 else "train") / ("happy", "sad")[number % 2]
@@ -63,7 +64,14 @@ def main() -> None:
         images_per_second("all cores")  # warms up
         rates = pd.DataFrame(take_turns(list(THREADS), ROUNDS, images_per_second))
     rates["ratio"] = rates["all cores"] / rates["one"]
-    keep("preparation", rates.to_dict("records"), images=count, photograph=PHOTOGRAPH, size=SIZE)
+    keep(
+        "preparation",
+        rates.to_dict("records"),
+        "cpu",
+        images=count,
+        photograph=PHOTOGRAPH,
+        size=SIZE,
+    )
     print(rates.describe().round(2).to_string())
 
 

@@ -61,11 +61,11 @@ def region_share(attention: Tensor, masks: Tensor) -> Tensor:
         ``[...]`` in 0-1; not a number where no attention is positive.
     """
     rows, columns = (
-        _pixels_of_places(places, pixels)
+        _pixels_of_places(places, pixels).to(masks.device)
         for places, pixels in zip(attention.shape[-2:], masks.shape[-2:], strict=True)
     )
     parts = rows @ masks.float() @ columns.T
-    positive = attention.clamp(min=0)
+    positive = attention.to(masks.device).clamp(min=0)
     return (positive * parts).sum((-2, -1)) / positive.sum((-2, -1))
 
 

@@ -45,13 +45,16 @@ class ClassActivationNetwork(nn.Module):
         self.fc = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised ``[B,3,H,W]`` to logits ``[B,K]`` and class activation maps ``[B,K,h,w]``."""
+        """Normalised ``[B,3,H,W]`` to logits ``[B,K]`` and class activation maps ``[B,K,h,w]``.
+
+        Logits are float32 under autocast, too, so that losses are.
+        """
         return self.classify(self.backbone(images))
 
     def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``[B,C,h,w]`` of the backbone to logits ``[B,K]`` and maps ``[B,K,h,w]``."""
         maps = functional.conv2d(features, self.fc.weight.detach()[:, :, None, None])
-        return self.fc(features.mean((2, 3))), maps
+        return at_least_float32(self.fc(features.mean((2, 3)))), maps
 
 
 class ResidualBlock(nn.Module):
@@ -193,6 +196,11 @@ def _imagenet(name: str) -> dict[str, Tensor]:
             f"the ImageNet weights of {name} could not be had ({reason}): fetch {weights.url} on a "
             f"computer with network and put it into {folder}, or give the path of the file as weights"
         ) from error
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """What autocast made bfloat16, as float32: too coarse for losses. All else stays as it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @contextmanager

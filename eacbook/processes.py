@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from eacbook.networks import at_least_float32
+
 
 @contextmanager
 def joined() -> Iterator[None]:
@@ -148,10 +150,10 @@ class SyncedBatchNorm(nn.Module):
         self.norm = norm
 
     def forward(self, values: Tensor) -> Tensor:
-        norm = self.norm
+        norm, dtype, values = self.norm, values.dtype, at_least_float32(values)
         dimensions = [0, *range(2, values.dim())]
         shape = [1, -1, *[1] * (values.dim() - 2)]
-        number = values.new_tensor([values.numel() / values.shape[1]])
+        number = values.new_full((1,), values.numel() / values.shape[1])
         sums = _Sum.apply(torch.cat([values.sum(dimensions), number]))
         mean, number = sums[:-1] / sums[-1], sums[-1].detach()
         centred = values - mean.view(shape)
@@ -161,7 +163,7 @@ class SyncedBatchNorm(nn.Module):
             norm.running_mean.lerp_(mean, norm.momentum)
             norm.running_var.lerp_(variance * number / (number - 1), norm.momentum)
         scale = (variance + norm.eps).rsqrt() * norm.weight
-        return centred * scale.view(shape) + norm.bias.view(shape)
+        return (centred * scale.view(shape) + norm.bias.view(shape)).to(dtype)
 
 
 def _twin(module: nn.Module, replace: Callable, name: str = "") -> nn.Module:

@@ -58,7 +58,8 @@ class Recipe:
         balanced: draw every class equally often in an epoch, faces of rare classes repeatedly and
             not every face of a frequent one; as the papers do for AffectNet, and only there.
         precision: in which training computes; ``"bfloat16"`` for convolutions and products, by torch's
-            autocast, is faster where the hardware knows it. Evaluation is in float32.
+            autocast, is faster where the hardware knows it. Losses and evaluation are in float32. (On
+            CUDA, PyTorch's float32 convolutions round their inputs to TF32 unless told not to.)
         seed: of the order of the batches and of the augmentation.
 
     Raises:
@@ -279,6 +280,7 @@ def train(
                 _train_one_epoch(training, learner, hooks)
                 for hook in hooks:
                     hook.after_epoch(training)
+                training.stop = processes.agreed(training.stop)
                 whole_epoch = copy.deepcopy(network.state_dict()), dict(training.kept)
                 training.rows.append(training.row)
                 training.epoch += 1

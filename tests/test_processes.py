@@ -98,6 +98,18 @@ def test_the_command_trains_in_processes_and_speaks_once(tmp_path):
     assert [place.name.partition("-")[0] for place in list_runs(tmp_path / "runs")] == ["scn"]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_normalisation_by_all_processes_is_torchs_own_where_there_is_one(monkeypatch, dtype):
+    monkeypatch.setattr(processes.distributed, "all_reduce", lambda values: None)
+    norm, own = torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    values = torch.randn(11, 3, 7, 7).to(dtype)
+    found = processes.SyncedBatchNorm(norm)(values)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, own(values.float()).to(dtype))
+    torch.testing.assert_close(norm.running_mean, own.running_mean)
+    torch.testing.assert_close(norm.running_var, own.running_var)
+
+
 def test_alone_nothing_is_shared():
     network = small_network()
     assert processes.count() == 1 and processes.is_first()

@@ -11,12 +11,14 @@ import pytest
 import torch
 from conftest import same_weights, small_network, striped_faces
 from torch import nn
+from torch.nn import functional
 
 from eacbook.augment import RandomErasing, mirror
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
 from eacbook.hooks import EarlyStopping, Hook, Progress, SampleLosses
-from eacbook.methods import EAC, Baseline, Method
+from eacbook.methods import EAC, RUL, SCN, Baseline, Method, SmallLoss
+from eacbook.networks import build_network
 from eacbook.noise import NoisyLabels, inject_noise
 from eacbook.train import AHEAD, RECIPES, Recipe, Run, batches, describe_training, train
 
@@ -206,6 +208,21 @@ def test_bfloat16_is_for_training_alone_and_ends_near_float32(faces, noisy):
     )
     one, other = (run.rows[0]["loss"] for run in runs.values())
     assert one != other and one == pytest.approx(other, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "method", [Baseline(), EAC(), SCN(relabel_epoch=1), RUL(), SmallLoss(noise_rate=0.3)]
+)
+def test_losses_are_of_float32_under_bfloat16(faces, noisy, method, monkeypatch):
+    seen, real = set(), functional.cross_entropy
+
+    def cross_entropy(logits, *args, **kwargs):
+        seen.add(logits.dtype)
+        return real(logits, *args, **kwargs)
+
+    monkeypatch.setattr(functional, "cross_entropy", cross_entropy)
+    train(method, build_network("tiny", 3), faces, noisy, precision="bfloat16", **QUICK)
+    assert seen == {torch.float32}
 
 
 # ---------------------------------------------------------------------------- the same end

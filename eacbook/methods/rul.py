@@ -30,7 +30,7 @@ from torch.nn import functional
 from eacbook.augment import Batch, RandomErasing
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import evaluation_mode, seeded
+from eacbook.networks import at_least_float32, evaluation_mode, seeded
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,18 @@ class RUL(Method):
                 "batch of an epoch is larger"
             )
         features = network.backbone(batch.flipped(RandomErasing()))
-        mu, uncertainty = network.mu(features), network.log_variance(features).exp().mean(1)
+        mu = network.mu(features)
+        uncertainty = at_least_float32(network.log_variance(features)).exp().mean(1)
         other = batch.permutation()
         share = (uncertainty / (uncertainty + uncertainty[other]))[:, None]
-        logits = network.fc(share * mu + (1 - share) * mu[other])
+        logits = at_least_float32(network.fc(share * mu + (1 - share) * mu[other]))
         both = [
             functional.cross_entropy(logits, labels)
             for labels in (batch.labels, batch.labels[other])
         ]
         with torch.no_grad():
-            losses = functional.cross_entropy(network.fc(mu), batch.labels, reduction="none")
+            unmixed = at_least_float32(network.fc(mu))
+            losses = functional.cross_entropy(unmixed, batch.labels, reduction="none")
         return {
             "loss": (both[0] + both[1]) / 2,
             "sample_losses": losses,
@@ -136,4 +138,4 @@ class RelativeUncertaintyNetwork(nn.Module):
             features, normalised.running_mean, normalised.running_var, eps=normalised.eps
         )
         maps = torch.einsum("bchw,kchw->bkhw", before, weights) * (self.places[0] * self.places[1])
-        return self.fc(self.mu(features)), maps
+        return at_least_float32(self.fc(self.mu(features))), maps

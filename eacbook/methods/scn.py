@@ -28,7 +28,7 @@ from torch.nn import functional
 from eacbook.augment import Batch, RandomErasing
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import seeded
+from eacbook.networks import at_least_float32, seeded
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SCN(Method):
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         features = network.backbone(batch.flipped(RandomErasing()))
         logits, _ = network.classify(features)
-        importance = network.importance(features.mean((2, 3))).squeeze(1).sigmoid()
+        importance = at_least_float32(network.importance(features.mean((2, 3)))).squeeze(1).sigmoid()
         weighted = importance[:, None] * logits
         losses = functional.cross_entropy(weighted, batch.labels, reduction="none")
         high, low = self.groups(importance)
@@ -110,6 +110,5 @@ class SCN(Method):
         changes = highest - of_label > self.relabel_margin
         if not self.relabel_any:
             may_change = torch.zeros_like(changes)
-            may_change[low] = True
-            changes &= may_change
+            changes &= may_change.index_fill_(0, low, True)
         return torch.where(changes, predicted, batch.labels)
