@@ -75,7 +75,7 @@ class Progress:
         self.counts.setdefault(image.split, [0] * num_classes)[image.label] += 1
         if image.split == "train":
             pixels = image.pixels[..., 0] if image.pixels.shape[2] == 1 else image.pixels
-            # Pillow counts four times as fast as NumPy, and all cores wait for this one.
+            # Pillow counts twice as fast as NumPy, and all cores wait for this one.
             self.histogram += np.reshape(Image.fromarray(pixels).histogram(), (-1, 256))
 
 
