@@ -25,12 +25,11 @@ import torch
 from results import keep
 
 from eacbook.book import book_faces, book_run
+from eacbook.demo import METHODS
 from eacbook.features import MIN_DIST, map_epochs, spread_epochs
-from eacbook.methods import EAC, Baseline
-from eacbook.methods.eac import WEIGHTS
 from eacbook.recording import Recorded
 
-METHODS, SEEDS = (Baseline(), EAC(weight=WEIGHTS["tiny"])), (0, 1, 2)
+SEEDS = (0, 1, 2)
 SHARED = {"metric": "cosine", "min_dist": MIN_DIST, "random_state": 0}
 
 

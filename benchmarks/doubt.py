@@ -18,17 +18,15 @@ from results import keep
 from sklearn.metrics import roc_auc_score
 
 from eacbook.attention import attention_maps, relative_difference
+from eacbook.demo import METHODS
 from eacbook.evaluate import predict, sample_losses
 from eacbook.faces import load_faces
 from eacbook.hooks import Progress
-from eacbook.methods import EAC, Baseline
-from eacbook.methods.eac import WEIGHTS
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.runs import find_or_train
 
-METHODS, SEEDS = (Baseline(), EAC(weight=WEIGHTS["tiny"])), (0, 1, 2)
-LIMIT, DISPUTED, TOP = 1500, 0.7, 12
+SEEDS, LIMIT, DISPUTED, TOP = (0, 1, 2), 1500, 0.7, 12
 
 
 def main() -> None:

@@ -17,9 +17,8 @@ import torch
 from results import keep
 
 from eacbook.book import RATE, book_faces
+from eacbook.demo import METHODS
 from eacbook.hooks import SampleLosses
-from eacbook.methods import EAC, Baseline
-from eacbook.methods.eac import WEIGHTS
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.recording import Recording
@@ -40,7 +39,7 @@ def main() -> None:
     noisy = inject_noise(faces.train.labels, RATE, faces.num_classes)
     network = build_network("tiny", faces.num_classes)
     rows = []
-    for method in (Baseline(), EAC(weight=WEIGHTS["tiny"])):
+    for method in METHODS:
         seconds(method, network, faces, noisy, [])  # warm up
         for _ in range(PAIRS):
             plain = seconds(method, network, faces, noisy, [])
