@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import pandas as pd
 import torch
@@ -23,7 +24,14 @@ from results import keep
 from steps import Contest, Setting, make_parser, read_arguments, summarise, take_turns
 from torch import Tensor
 
-from eacbook.augment import CAMERA_NOISE_VARIANCE, Batch, RandomErasing, Streams, camera_noise
+from eacbook.augment import (
+    CAMERA_NOISE_VARIANCE,
+    Batch,
+    RandomErasing,
+    Streams,
+    camera_noise,
+    erase_,
+)
 from eacbook.images import bring, fetch
 from eacbook.methods import EAC
 from eacbook.networks import build_network
@@ -32,15 +40,18 @@ from eacbook.train import Adam, mixed_precision
 Step = Callable[[], object]
 
 
-def masked(images: Tensor, erasing: RandomErasing, generator: torch.Generator) -> Tensor:
+BATCHES = 24
+"""Of an epoch of the demo."""
+
+
+def masked_(images: Tensor, rectangles: Tensor) -> Tensor:
     """Erasing by a mask of one number a pixel, which repeats over the channels."""
     height, width = images.shape[-2:]
-    rectangles = erasing.rectangles(len(images), height, width, generator)
     top, left, h, w = rectangles[..., None].unbind(1)
     row, column = (torch.arange(side, device=images.device) for side in (height, width))
     inside = ((row >= top) & (row < top + h))[:, :, None]
     inside = inside & ((column >= left) & (column < left + w))[:, None]
-    return images.masked_fill(inside[:, None], 0.0)
+    return images.masked_fill_(inside[:, None], 0.0)
 
 
 class Candidates:
@@ -52,11 +63,13 @@ class Candidates:
         self.images = bring(contest.faces.train.images, self.device)
         self.labels = contest.noisy.given.to(self.device)
         self.rows = torch.arange(self.setting.batch_size, device=self.device)
-        self.streams = Streams(len, self.device)
+        self.counts = [self.setting.batch_size] * BATCHES
+        self.streams = Streams(len, self.counts, self.device)
 
     def batch(self) -> Batch:
         images = fetch(self.images, self.rows)
-        return Batch(images, self.labels[self.rows], self.rows, self.streams, self.setting.size)
+        labels = self.labels[self.rows]
+        return Batch(images, labels, self.rows, self.streams, size=self.setting.size)
 
     def passes(
         self,
@@ -103,12 +116,13 @@ class Candidates:
 
     def of_views(self) -> dict[str, tuple[Step, Step]]:
         images, streams = fetch(self.images, self.rows), self.streams
-        view, erasing = self.batch().original(None), RandomErasing()
-        length = images[0].numel()
+        view, length = self.batch().original(None), images[0].numel()
+        rectangles = streams.rectangles(0, "original", RandomErasing(), *view.shape[-2:])
+        draw = partial(RandomErasing().rectangles, height=48, width=48, generator=torch.Generator())
 
         def noise_anew() -> Tensor:
             noise = torch.randn(images.shape, device=self.device) * math.sqrt(CAMERA_NOISE_VARIANCE)
-            return (images + noise).clamp(0, 255).to(torch.uint8)
+            return (images + noise).clamp(0, 255)
 
         return {
             "fetching whole images": (
@@ -116,12 +130,16 @@ class Candidates:
                 lambda: self.images[self.rows],
             ),
             "noise from a strip": (
-                lambda: camera_noise(images, streams.noise_runs(len(images), length)),
+                lambda: camera_noise(images, streams.noise(0, length)),
                 noise_anew,
             ),
+            "drawing for an epoch": (
+                lambda: draw(self.counts),
+                lambda: [draw([count]) for count in self.counts],
+            ),
             "erasing as stored": (
-                lambda: erasing(view, streams["original"]),
-                lambda: masked(view, erasing, streams["original"]),
+                lambda: erase_(view, rectangles),
+                lambda: masked_(view, rectangles),
             ),
         }
 

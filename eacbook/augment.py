@@ -9,15 +9,13 @@ al., ECCV 2022, and its published code).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from eacbook.images import fetch
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -34,7 +32,7 @@ ERASING_ATTEMPTS = 10
 
 
 def normalise(images: Tensor, size: int | None = None) -> Tensor:
-    """uint8 or float ``[B,C,H,W]`` on 0-255 to normalised float32 ``[B,3,size,size]``.
+    """Whole numbers or floats ``[B,C,H,W]`` on 0-255 to normalised float32 ``[B,3,size,size]``.
 
     Args:
         images: C is 3, or 1 for grey images, which are repeated.
@@ -73,21 +71,21 @@ def _normalisation(height: int, width: int, device: torch.device) -> tuple[Tenso
 
 
 def camera_noise(images: Tensor, runs: Tensor) -> Tensor:
-    """Images with Gaussian noise on 0-255, rounded down and clipped.
+    """Images with noise, clipped: int16 ``[B,C,H,W]`` on 0-255.
 
     Args:
         images: uint8 ``[B,C,H,W]``.
-        runs: int16 ``[B,C*H*W]``, of :meth:`Streams.noise_runs`.
+        runs: int16 ``[B,C*H*W]``, of :meth:`Streams.noise`.
     """
     count, channels, height, width = images.shape
     # In the order in which images are stored, so that both run through memory alike.
     noise = runs.view(count, height, width, channels).permute(0, 3, 1, 2)
-    return (images + noise).clamp_(0, 255).to(torch.uint8)
+    return (images + noise).clamp_(0, 255)
 
 
 @dataclass(frozen=True)
 class RandomErasing:
-    """Erase one random rectangle of each image, drawn as torchvision draws it, without a loop.
+    """How random rectangles are drawn: as torchvision draws them, without a loop over images.
 
     Attributes:
         probability: share of the images that lose a rectangle.
@@ -99,38 +97,65 @@ class RandomErasing:
     scale: tuple[float, float] = (0.02, 0.25)
     ratio: tuple[float, float] = (0.3, 3.3)
 
-    def rectangles(self, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-        """int64 ``[count,4]``: top, left, height, width; height and width 0 where nothing goes."""
-        device = generator.device
-        shape = (count, ERASING_ATTEMPTS)
-        area = torch.empty(shape, device=device).uniform_(*self.scale, generator=generator)
-        low, high = (math.log(bound) for bound in self.ratio)
-        aspect = torch.empty(shape, device=device).uniform_(low, high, generator=generator).exp()
-        pixels = area * (height * width)
+    def rectangles(
+        self, counts: Sequence[int], height: int, width: int, generator: torch.Generator
+    ) -> Tensor:
+        """int64 ``[N,4]``: top, left, height, width; height and width 0 where nothing goes.
+
+        Args:
+            counts: images of each batch, N in all. A batch's rectangles depend on those before it only.
+            height: of the images, in pixels.
+            width: of the images, in pixels.
+        """
+        draws = zip(*(self._draw(count, generator) for count in counts), strict=True)
+        area, aspect, chosen, corner = map(torch.cat, draws)
+        pixels, aspect = area * (height * width), aspect.exp()
         heights = (pixels * aspect).sqrt().round().long()
         widths = (pixels / aspect).sqrt().round().long()
         fits = (heights < height) & (widths < width)
         first = fits.int().argmax(1, keepdim=True)
-        chosen = torch.rand((count, 1), device=device, generator=generator) < self.probability
-        erased = chosen & fits.any(1, keepdim=True)
+        erased = (chosen < self.probability) & fits.any(1, keepdim=True)
         h = torch.where(erased, heights.gather(1, first), 0)
         w = torch.where(erased, widths.gather(1, first), 0)
-        corner = torch.rand((count, 2), device=device, generator=generator)
         top = (corner[:, :1] * (height - h + 1)).long().clamp(max=height)
         left = (corner[:, 1:] * (width - w + 1)).long().clamp(max=width)
         return torch.cat([top, left, h, w], dim=1)
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Normalised ``[B,3,H,W]`` with a rectangle of zeros (the mean colour) in some images."""
-        count, channels, height, width = images.shape
-        top, left, h, w = self.rectangles(count, height, width, generator)[..., None].unbind(1)
-        row = torch.arange(height, device=images.device)
-        column = torch.arange(width, device=images.device).repeat_interleave(channels)
-        in_rows = ((row >= top) & (row < top + h)).to(torch.uint8)
-        in_columns = ((column >= left) & (column < left + w)).to(torch.uint8)
-        # Channels side by side, as in the images: then both run through memory in one go.
-        kept = 1 - in_rows[:, :, None] * in_columns[:, None, :]
-        return images * kept.view(count, height, width, channels).permute(0, 3, 1, 2)
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Of each image: shares of area, logarithms of aspect (``[count,attempts]``), whether, where."""
+        shape, (low, high) = (count, ERASING_ATTEMPTS), self.ratio
+        return (
+            torch.empty(shape).uniform_(*self.scale, generator=generator),
+            torch.empty(shape).uniform_(math.log(low), math.log(high), generator=generator),
+            torch.rand((count, 1), generator=generator),
+            torch.rand((count, 2), generator=generator),
+        )
+
+
+def erase_(images: Tensor, rectangles: Tensor) -> Tensor:
+    """Set a rectangle of each image to zero (the mean colour), in place.
+
+    Args:
+        images: normalised ``[B,C,H,W]``.
+        rectangles: int64 ``[B,4]``, of :meth:`RandomErasing.rectangles`.
+    """
+    count, channels, height, width = images.shape
+    top, left, h, w = rectangles[..., None].unbind(1)
+    row, column = _positions(height, width, channels, images.device)
+    other_row = ((row < top) | (row >= top + h)).view(torch.uint8)
+    other_column = ((column < left) | (column >= left + w)).view(torch.uint8)
+    # Channels side by side, as in the images: then both run through memory in one go.
+    kept = other_row[:, :, None] | other_column[:, None, :]
+    return images.mul_(kept.view(count, height, width, channels).permute(0, 3, 1, 2))
+
+
+@lru_cache(maxsize=8)
+def _positions(
+    height: int, width: int, channels: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The number of each row, int64 ``[H]``, and the column of each number in a row, ``[W*C]``."""
+    row, column = (torch.arange(side, device=device) for side in (height, width))
+    return row, column.repeat_interleave(channels)
 
 
 def mirror(images: Tensor) -> Tensor:
@@ -138,64 +163,97 @@ def mirror(images: Tensor) -> Tensor:
     return images.flip(-1)
 
 
-def _with_rows(images: Tensor, rows: Tensor, others: Tensor) -> Tensor:
-    """``[B,C,H,W]`` in which ``rows`` (int64 ``[n]``) are replaced by ``[n,C,H,W]``."""
-    if not len(rows):
-        return images
-    place = torch.arange(len(images), device=images.device)
-    place[rows] = torch.arange(len(images), len(images) + len(rows), device=images.device)
-    return fetch(torch.cat([images, others]), place)
-
-
 class Streams:
-    """The random streams of an epoch; each has a generator of its own, so that none moves another.
+    """What chance decides in an epoch, drawn for all its batches when the first one asks.
+
+    So a step only looks up what would be dozens of small operations. Each stream has a generator of its
+    own, so that none moves another, and all is drawn on the CPU: the same on every device.
 
     Args:
         seed: gives the seed of a stream by its name.
+        counts: images of each batch of the epoch.
         device: where the batches are.
     """
 
-    ON_DEVICE = ("original", "mirrored", "pairs")
-    ON_CPU = ("camera", "flip")
-    """Draw to which images something happens; a GPU would have to be waited for to know how many."""
-
-    def __init__(self, seed: Callable[[str], int], device: torch.device | str = "cpu"):
-        self.device = torch.device(device)
-        self._generators = {
-            name: torch.Generator(place).manual_seed(seed(name))
-            for names, place in ((self.ON_DEVICE, self.device), (self.ON_CPU, "cpu"))
-            for name in names
-        }
+    def __init__(
+        self, seed: Callable[[str], int], counts: Sequence[int], device: torch.device | str = "cpu"
+    ):
+        self._seed, self._counts, self._device = seed, list(counts), torch.device(device)
+        self._drawn: dict[Hashable, tuple[Tensor, ...]] = {}
         self._strip: Tensor | None = None
 
-    def __getitem__(self, name: str) -> torch.Generator:
-        return self._generators[name]
+    def rectangles(
+        self, batch: int, view: str, erasing: RandomErasing, height: int, width: int
+    ) -> Tensor:
+        """To erase from a view of a batch (counted from 0): int64 ``[B,4]``."""
 
-    def half(self, name: str, count: int) -> Tensor:
-        """Each of ``count`` images with probability 1/2: int64 ``[n]``, places in the batch."""
-        draws = torch.rand(count, generator=self[name])
-        return (draws < 0.5).nonzero().squeeze(1).to(self.device, non_blocking=True)
+        def draw() -> Tensor:
+            return erasing.rectangles(self._counts, height, width, self._generator(view))
 
-    def noise_runs(self, count: int, length: int) -> Tensor:
-        """Camera noise, rounded down, for images of ``length`` numbers: int16 ``[count,length]``.
+        return self._look_up((view, erasing, height, width), draw)[batch]
 
-        Each is a run of one long strip of noise, from a place of its own: to draw every number anew
-        would take longer than all else that is done to an image.
+    def flips(self, batch: int) -> Tensor:
+        """Which images of a batch are mirrored, each with probability 1/2: bool ``[B]``."""
+
+        def draw() -> Tensor:
+            generator = self._generator("flip")
+            return torch.cat([_half(count, generator) for count in self._counts])
+
+        return self._look_up("flip", draw)[batch]
+
+    def permutation(self, batch: int) -> Tensor:
+        """A random order of a batch, int64 ``[B]``."""
+
+        def draw() -> Tensor:
+            generator = self._generator("pairs")
+            return torch.cat([torch.randperm(count, generator=generator) for count in self._counts])
+
+        return self._look_up("pairs", draw)[batch]
+
+    def noise(self, batch: int, length: int) -> Tensor:
+        """Camera noise, rounded down, for each image with probability 1/2, else 0: int16 ``[B,length]``.
+
+        Each image gets a run of one long strip of noise, from a place of its own: to draw every number
+        anew would take longer than all else that is done to an image. Where the strip ends, silence
+        follows for the images without noise.
         """
-        if self._strip is None:
-            noise = torch.randn(max(NOISE_STRIP, 4 * length), generator=self["camera"])
-            noise = noise.mul_(math.sqrt(CAMERA_NOISE_VARIANCE)).floor_()
-            self._strip = noise.to(torch.int16).to(self.device)
-        runs = self._strip.unfold(0, length, 1)
-        places = torch.randint(len(runs), (count,), generator=self["camera"])
-        return runs.index_select(0, places.to(self.device, non_blocking=True))
+        places = self._look_up(("camera", length), lambda: self._place_noise(length))[batch]
+        return self._strip.unfold(0, length, 1).index_select(0, places)
+
+    def _place_noise(self, length: int) -> Tensor:
+        """Draws the strip, too: int64 ``[N]``, where in it each image's run begins."""
+        generator, strip = self._generator("camera"), max(NOISE_STRIP, 4 * length)
+        places = torch.full((sum(self._counts),), strip)
+        for number, part in enumerate(places.split(self._counts)):
+            chosen = _half(len(part), generator).nonzero().squeeze(1)
+            if number == 0:
+                noise = torch.randn(strip, generator=generator)
+                noise = noise.mul_(math.sqrt(CAMERA_NOISE_VARIANCE)).floor_().to(torch.int16)
+                self._strip = functional.pad(noise, (0, length)).to(self._device)
+            part[chosen] = torch.randint(strip - length + 1, chosen.shape, generator=generator)
+        return places
+
+    def _look_up(self, key: Hashable, draw: Callable[[], Tensor]) -> tuple[Tensor, ...]:
+        """What ``draw`` gives for the images of the epoch, by batch and on the device."""
+        if key not in self._drawn:
+            self._drawn[key] = draw().to(self._device).split(self._counts)
+        return self._drawn[key]
+
+    def _generator(self, stream: str) -> torch.Generator:
+        return torch.Generator().manual_seed(self._seed(stream))
+
+
+def _half(count: int, generator: torch.Generator) -> Tensor:
+    """True with probability 1/2: bool ``[count]``."""
+    return torch.rand(count, generator=generator) < 0.5
 
 
 class Batch:
     """A batch on the device and the views that a method may ask for.
 
     Every view draws from a stream of its own, so that two methods which use different views still
-    see the same stream: the original of baseline and EAC is erased alike.
+    see the same stream: the original of baseline and EAC is erased alike. Asked for again, a view is
+    the same.
 
     Attributes:
         images: uint8 ``[B,C,H,W]``.
@@ -210,34 +268,36 @@ class Batch:
         labels: Tensor,
         index: Tensor,
         streams: Streams,
+        number: int = 0,
         size: int | None = None,
         epoch: int = 0,
     ):
+        """Args: number: which batch of the streams' epoch it is, counted from 0."""
         self.images, self.labels, self.index, self.epoch = images, labels, index, epoch
-        self._streams, self._size = streams, size
+        self._streams, self._number, self._size = streams, number, size
 
     def original(self, erasing: RandomErasing | None) -> Tensor:
         """The first view ``[B,3,H,W]``: camera noise on half of the images, then erasing."""
-        chosen = self._streams.half("camera", len(self.images))
-        some = fetch(self.images, chosen)
-        some = camera_noise(some, self._streams.noise_runs(len(some), self.images[0].numel()))
-        noisy = _with_rows(self.images, chosen, some)
-        return self._erase(normalise(noisy, self._size), erasing, "original")
+        runs = self._streams.noise(self._number, self.images[0].numel())
+        return self._erase(camera_noise(self.images, runs), erasing, "original")
 
     def mirrored(self, erasing: RandomErasing | None) -> Tensor:
         """The second view ``[B,3,H,W]``: the mirror image, erased by itself, without noise."""
-        view = normalise(mirror(self.images), self._size)
-        return self._erase(view, erasing, "mirrored")
+        return self._erase(mirror(self.images), erasing, "mirrored")
 
     def flipped(self, erasing: RandomErasing | None) -> Tensor:
         """The first view, a random half of its images mirrored: for the methods with one view."""
-        view, chosen = self.original(erasing), self._streams.half("flip", len(self.images))
-        return _with_rows(view, chosen, mirror(fetch(view, chosen)))
+        view, flips = self.original(erasing), self._streams.flips(self._number)
+        return torch.where(flips[:, None, None, None], mirror(view), view)
 
     def permutation(self) -> Tensor:
         """A random order of the batch, int64 ``[B]``: with whom each face is paired."""
-        generator = self._streams["pairs"]
-        return torch.randperm(len(self.labels), generator=generator, device=generator.device)
+        return self._streams.permutation(self._number)
 
-    def _erase(self, view: Tensor, erasing: RandomErasing | None, stream: str) -> Tensor:
-        return view if erasing is None else erasing(view, self._streams[stream])
+    def _erase(self, images: Tensor, erasing: RandomErasing | None, view: str) -> Tensor:
+        """Images on 0-255 normalised, and erased."""
+        images = normalise(images, self._size)
+        if erasing is None:
+            return images
+        size = images.shape[-2:]
+        return erase_(images, self._streams.rectangles(self._number, view, erasing, *size))

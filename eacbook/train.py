@@ -421,16 +421,18 @@ def batches(
 
     images = faces.train.images
     labels = noisy.given.to(device) if labels is None else labels
-    streams = Streams(seed, device)
     order = _order(noisy.given, recipe.balanced, torch.Generator().manual_seed(seed("order")))
     if isinstance(images, Tensor):
         order = order.to(images.device)
-        parts = ((index, fetch(images, index)) for index in order.split(recipe.batch_size))
+    split = order.split(recipe.batch_size)
+    streams = Streams(seed, [len(index) for index in split], device)
+    if isinstance(images, Tensor):
+        parts = ((index, fetch(images, index)) for index in split)
     else:
-        parts = _read_ahead(images, order.split(recipe.batch_size), device)
-    for index, part in parts:
+        parts = _read_ahead(images, split, device)
+    for number, (index, part) in enumerate(parts):
         index, part = (tensor.to(device, non_blocking=True) for tensor in (index, part))
-        yield Batch(part, labels[index], index, streams, recipe.size, epoch)
+        yield Batch(part, labels[index], index, streams, number, recipe.size, epoch)
 
 
 def _order(given: Tensor, balanced: bool, generator: torch.Generator) -> Tensor:

@@ -150,7 +150,7 @@ def batch(count=2, labels=(0, 1), pixels=16, seed=0, epoch=0):
     """A batch of noise."""
     generator = torch.Generator().manual_seed(99)
     images = torch.randint(1, 256, (count, 1, pixels, pixels), generator=generator)
-    streams = Streams(lambda name: seed + sum(name.encode()))  # of each stream another one
+    streams = Streams(lambda name: seed + sum(name.encode()), [count])  # of each stream another one
     index = torch.arange(count)
     return Batch(images.to(torch.uint8), torch.tensor(labels), index, streams, epoch=epoch)
 

@@ -19,6 +19,7 @@ from eacbook.augment import (
     RandomErasing,
     Streams,
     camera_noise,
+    erase_,
     mirror,
     normalise,
 )
@@ -34,14 +35,15 @@ def random_images(count=8, channels=1, height=16, width=16, seed=0):
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
-def streams(seed=0):
-    return Streams(lambda name: hash((seed, *name.encode())))
+def streams(seed=0, counts=(8,)):
+    return Streams(lambda name: hash((seed, *name.encode())), counts)
 
 
 def batch(seed=0, images=None, size=None):
     images = random_images() if images is None else images
     labels = torch.zeros(len(images), dtype=torch.int64)
-    return Batch(images, labels, torch.arange(len(images)), streams(seed), size)
+    index = torch.arange(len(images))
+    return Batch(images, labels, index, streams(seed, [len(images)]), size=size)
 
 
 # ------------------------------------------------------------------------------ random erasing
@@ -71,7 +73,7 @@ def torchvisions_rectangles(height, width):
 def test_rectangles_are_distributed_as_torchvisions(height, width):
     theirs = torchvisions_rectangles(height, width)
     generator = torch.Generator().manual_seed(1)
-    drawn = RandomErasing(1.0, **PAPER).rectangles(DRAWS, height, width, generator).numpy()
+    drawn = RandomErasing(1.0, **PAPER).rectangles([DRAWS], height, width, generator).numpy()
     ours = drawn[drawn[:, 2] > 0].astype(float)
     assert abs(len(ours) - len(theirs)) < 0.01 * DRAWS
 
@@ -102,8 +104,9 @@ def test_as_many_images_are_erased_as_by_torchvision(scale):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         expected = np.mean([(theirs(image) == 0).any().item() for image in images])
-    ours = RandomErasing(0.5, scale)(images, torch.Generator().manual_seed(0))
-    share = (ours == 0).flatten(1).any(1).float().mean().item()
+    generator = torch.Generator().manual_seed(0)
+    rectangles = RandomErasing(0.5, scale).rectangles([PICTURES], 12, 20, generator)
+    share = (erase_(images, rectangles) == 0).flatten(1).any(1).float().mean().item()
     # Five standard deviations of the difference of two shares.
     assert abs(share - expected) < 5 * math.sqrt(2 * 0.25 / PICTURES)
 
@@ -111,7 +114,7 @@ def test_as_many_images_are_erased_as_by_torchvision(scale):
 def test_the_bound_of_the_comparison_would_notice_a_wrong_distribution():
     theirs = torchvisions_rectangles(48, 48)
     generator = torch.Generator().manual_seed(1)
-    wrong = RandomErasing(1.0, (0.02, 0.26), (0.3, 3.3)).rectangles(DRAWS, 48, 48, generator)
+    wrong = RandomErasing(1.0, (0.02, 0.26), (0.3, 3.3)).rectangles([DRAWS], 48, 48, generator)
     areas = (wrong[:, 2] * wrong[:, 3]).numpy().astype(float)
     distance = kolmogorov_smirnov(areas, theirs[:, 2] * theirs[:, 3])
     assert distance > 2.9 * math.sqrt(2 / DRAWS)
@@ -127,7 +130,7 @@ def test_the_bound_of_the_comparison_would_notice_a_wrong_distribution():
 )
 def test_every_rectangle_lies_inside_the_image(height, width, scale, ratio, seed):
     erasing = RandomErasing(0.8, scale, ratio)
-    rectangles = erasing.rectangles(50, height, width, torch.Generator().manual_seed(seed))
+    rectangles = erasing.rectangles([50], height, width, torch.Generator().manual_seed(seed))
     top, left, h, w = rectangles.unbind(1)
     assert rectangles.dtype == torch.int64
     assert (rectangles >= 0).all()
@@ -139,24 +142,27 @@ def test_every_rectangle_lies_inside_the_image(height, width, scale, ratio, seed
 @given(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**31))
 def test_erased_pixels_are_zero_and_all_others_untouched(height, width, seed):
     images = torch.rand(20, 3, height, width) + 1
-    erasing = RandomErasing(0.7)
-    first, again = (torch.Generator().manual_seed(seed) for _ in range(2))
-    before = images.clone()
-    erased = erasing(images, first)
-    for picture, result, rectangle in zip(
-        images, erased, erasing.rectangles(20, height, width, again).tolist(), strict=True
-    ):
-        top, left, h, w = rectangle
-        expected = picture.clone()
-        expected[:, top : top + h, left : left + w] = 0
-        assert torch.equal(result, expected)
-    assert torch.equal(images, before), "the images that were given stay as they were"
+    generator = torch.Generator().manual_seed(seed)
+    rectangles = RandomErasing(0.7).rectangles([20], height, width, generator)
+    expected = images.clone()
+    for picture, (top, left, h, w) in zip(expected, rectangles.tolist(), strict=True):
+        picture[:, top : top + h, left : left + w] = 0
+    assert torch.equal(erase_(images, rectangles), expected)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 2**31))
+def test_rectangles_of_an_epoch_are_those_of_its_batches_one_after_the_other(counts, seed):
+    one, other = (torch.Generator().manual_seed(seed) for _ in range(2))
+    at_once = RandomErasing().rectangles(counts, 48, 40, one)
+    in_turn = [RandomErasing().rectangles([count], 48, 40, other) for count in counts]
+    assert torch.equal(at_once, torch.cat(in_turn))
 
 
 def test_probability_zero_erases_nothing_and_one_erases_all(generator):
-    images = torch.ones(500, 3, 48, 48)
-    assert torch.equal(RandomErasing(0.0)(images, generator), images)
-    assert (RandomErasing(1.0)(images, generator) == 0).flatten(1).any(1).all()
+    draw = functools.partial(RandomErasing.rectangles, counts=[500], height=48, width=48)
+    assert not draw(RandomErasing(0.0), generator=generator)[:, 2:].any()
+    assert (draw(RandomErasing(1.0), generator=generator)[:, 2:] > 0).all()
 
 
 # ------------------------------------------------------------------------------ normalisation
@@ -201,11 +207,17 @@ def test_the_stored_size_is_kept_unless_another_is_asked_for():
 # ------------------------------------------------------------------------------ camera noise
 
 
+def runs_with_noise(length, count=120, seed=0):
+    """int16 ``[n,length]`` of the images that get some."""
+    runs = streams(seed, [count]).noise(0, length)
+    return runs[runs.any(1)]
+
+
 def test_camera_noise_is_gaussian_with_variance_30_rounded_down():
-    images = torch.full((400, 1, 16, 16), 128, dtype=torch.uint8)
-    noisy = camera_noise(images, streams().noise_runs(400, 16 * 16))
-    assert noisy.dtype == torch.uint8
+    images = torch.full((800, 1, 16, 16), 128, dtype=torch.uint8)
+    noisy = camera_noise(images, streams(counts=[800]).noise(0, 16 * 16))
     differences = noisy.double() - 128
+    differences = differences[differences.flatten(1).any(1)]
     # Rounding down takes half a grey level from the mean and adds 1/12 to the variance.
     assert abs(differences.mean() + 0.5) < 0.1
     assert abs(differences.var() - 30 - 1 / 12) < 1
@@ -218,7 +230,7 @@ def test_camera_noise_is_gaussian_with_variance_30_rounded_down():
 
 
 def test_camera_noise_does_not_repeat_from_image_to_image_or_from_pixel_to_pixel():
-    runs = streams().noise_runs(60, 3 * 48 * 48).double()
+    runs = runs_with_noise(3 * 48 * 48).double()
     correlations = torch.corrcoef(runs).fill_diagonal_(0)
     bound = 6 / math.sqrt(runs.shape[1])
     assert correlations.abs().max() < bound
@@ -226,19 +238,29 @@ def test_camera_noise_does_not_repeat_from_image_to_image_or_from_pixel_to_pixel
     for apart in (1, 3, 3 * 48):
         pairs = torch.stack([runs[:, apart:].flatten(), runs[:, :-apart].flatten()])
         assert abs(torch.corrcoef(pairs)[0, 1]) < 0.01
-    other = streams(seed=1).noise_runs(60, 3 * 48 * 48)
-    assert not torch.equal(runs, other.double())
+    other = runs_with_noise(3 * 48 * 48, seed=1)
+    assert not torch.equal(runs[0], other[0].double())
+
+
+def test_every_batch_of_an_epoch_has_noise_of_its_own():
+    epoch = streams(counts=[40, 40])
+    first, second = (epoch.noise(batch, 3 * 16 * 16) for batch in range(2))
+    assert first.any(1).sum() > 5 and second.any(1).sum() > 5
+    assert not torch.equal(first.any(1), second.any(1))
+    assert not (first[first.any(1)][:, None] == second).all(2).any(), "no run twice"
 
 
 def test_images_may_be_larger_than_the_usual_strip_of_noise():
-    runs = streams().noise_runs(2, 3 * 700 * 700)
-    assert runs.shape == (2, 3 * 700 * 700) and not torch.equal(runs[0], runs[1])
+    runs = runs_with_noise(3 * 700 * 700, count=8)
+    assert len(runs) > 1 and not torch.equal(runs[0], runs[1])
+    assert runs.bool().float().mean() > 0.9, "noise to the end"
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_camera_noise_is_clipped_and_never_wraps_around(value):
     images = torch.full((50, 3, 16, 16), value, dtype=torch.uint8)
-    noisy = camera_noise(images, streams().noise_runs(50, 3 * 16 * 16)).int()
+    noisy = camera_noise(images, streams(counts=[50]).noise(0, 3 * 16 * 16))
+    assert noisy.min() >= 0 and noisy.max() <= 255
     assert (noisy - value).abs().max() < 50
     assert (noisy != value).any()
 
@@ -263,13 +285,13 @@ def test_the_original_view_is_the_same_whatever_else_is_drawn():
     """Baseline (erase, flip) and EAC (erase, mirrored view) see the same stream."""
     erasing = RandomErasing()
     alone, beside_flip, beside_mirror = batch(), batch(), batch()
-    for _ in range(3):
-        expected = alone.original(erasing)
-        flipped = beside_flip.flipped(erasing)
-        turned = (flipped != expected).flatten(1).any(1)
-        assert torch.equal(flipped[turned], mirror(expected[turned]))
-        beside_mirror.mirrored(erasing)
-        assert torch.equal(beside_mirror.original(erasing), expected)
+    expected = alone.original(erasing)
+    flipped = beside_flip.flipped(erasing)
+    turned = (flipped != expected).flatten(1).any(1)
+    assert torch.equal(flipped[turned], mirror(expected[turned]))
+    beside_mirror.mirrored(erasing)
+    assert torch.equal(beside_mirror.original(erasing), expected)
+    assert torch.equal(alone.original(erasing), expected), "asked for again"
     assert not torch.equal(batch(seed=1).original(erasing), batch(seed=0).original(erasing))
 
 
