@@ -5,8 +5,8 @@ CORE := .venv/.core
 READY := .venv/.ready
 COLAB := .venv-colab/bin
 COLAB_READY := .venv-colab/.ready
-# Those that train most, and different things, come first: so nobody waits for another's run.
-FIRST := $(foreach number,02 06 08 07,$(wildcard notebooks/$(number)_*.ipynb))
+# Those that train most come first, and 06 when the runs that it shares with 02 are there.
+FIRST := $(foreach number,02 08 06 07 04,$(wildcard notebooks/$(number)_*.ipynb))
 NOTEBOOKS := $(FIRST) $(filter-out $(FIRST),$(wildcard notebooks/*.ipynb)) notebooks/solutions
 NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 $(NOTEBOOKS)
 # A core for each file, in the order in which they stand: a small network gains little by a second thread.
