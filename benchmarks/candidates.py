@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 
 import pandas as pd
 import torch
@@ -117,8 +116,11 @@ class Candidates:
     def of_views(self) -> dict[str, tuple[Step, Step]]:
         images, streams = fetch(self.images, self.rows), self.streams
         view, length = self.batch().original(None), images[0].numel()
-        rectangles = streams.rectangles(0, "original", RandomErasing(), *view.shape[-2:])
-        draw = partial(RandomErasing().rectangles, height=48, width=48, generator=torch.Generator())
+        erasing, size, generator = RandomErasing(), view.shape[-2:], torch.Generator()
+        rectangles = streams.rectangles(0, "original", erasing, *size)
+
+        def draw(counts: Sequence[int]) -> Tensor:
+            return erasing.rectangles(counts, *size, generator)
 
         def noise_anew() -> Tensor:
             noise = torch.randn(images.shape, device=self.device) * math.sqrt(CAMERA_NOISE_VARIANCE)

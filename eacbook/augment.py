@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -187,28 +187,26 @@ class Streams:
     ) -> Tensor:
         """To erase from a view of a batch (counted from 0): int64 ``[B,4]``."""
 
-        def draw() -> Tensor:
-            return erasing.rectangles(self._counts, height, width, self._generator(view))
+        def draw(generator: torch.Generator) -> Tensor:
+            return erasing.rectangles(self._counts, height, width, generator)
 
-        return self._look_up((view, erasing, height, width), draw)[batch]
+        return self._look_up(batch, draw, view, erasing, height, width)
 
     def flips(self, batch: int) -> Tensor:
         """Which images of a batch are mirrored, each with probability 1/2: bool ``[B]``."""
 
-        def draw() -> Tensor:
-            generator = self._generator("flip")
+        def draw(generator: torch.Generator) -> Tensor:
             return torch.cat([_half(count, generator) for count in self._counts])
 
-        return self._look_up("flip", draw)[batch]
+        return self._look_up(batch, draw, "flip")
 
     def permutation(self, batch: int) -> Tensor:
         """A random order of a batch, int64 ``[B]``."""
 
-        def draw() -> Tensor:
-            generator = self._generator("pairs")
+        def draw(generator: torch.Generator) -> Tensor:
             return torch.cat([torch.randperm(count, generator=generator) for count in self._counts])
 
-        return self._look_up("pairs", draw)[batch]
+        return self._look_up(batch, draw, "pairs")
 
     def noise(self, batch: int, length: int) -> Tensor:
         """Camera noise, rounded down, for each image with probability 1/2, else 0: int16 ``[B,length]``.
@@ -217,30 +215,35 @@ class Streams:
         anew would take longer than all else that is done to an image. Where the strip ends, silence
         follows for the images without noise.
         """
-        places = self._look_up(("camera", length), lambda: self._place_noise(length))[batch]
+        places = self._look_up(batch, partial(self._place_noise, length), "camera", length)
         return self._strip.unfold(0, length, 1).index_select(0, places)
 
-    def _place_noise(self, length: int) -> Tensor:
+    def _place_noise(self, length: int, generator: torch.Generator) -> Tensor:
         """Draws the strip, too: int64 ``[N]``, where in it each image's run begins."""
-        generator, strip = self._generator("camera"), max(NOISE_STRIP, 4 * length)
+        strip = max(NOISE_STRIP, 4 * length)
         places = torch.full((sum(self._counts),), strip)
         for number, part in enumerate(places.split(self._counts)):
             chosen = _half(len(part), generator).nonzero().squeeze(1)
-            if number == 0:
+            if number == 0:  # only now: stored runs drew in this order
                 noise = torch.randn(strip, generator=generator)
                 noise = noise.mul_(math.sqrt(CAMERA_NOISE_VARIANCE)).floor_().to(torch.int16)
                 self._strip = functional.pad(noise, (0, length)).to(self._device)
             part[chosen] = torch.randint(strip - length + 1, chosen.shape, generator=generator)
         return places
 
-    def _look_up(self, key: Hashable, draw: Callable[[], Tensor]) -> tuple[Tensor, ...]:
-        """What ``draw`` gives for the images of the epoch, by batch and on the device."""
+    def _look_up(
+        self,
+        batch: int,
+        draw: Callable[[torch.Generator], Tensor],
+        stream: str,
+        *settings: Hashable,
+    ) -> Tensor:
+        """A batch's part of what ``draw`` gives, under these settings, for the images of the epoch."""
+        key = stream, *settings
         if key not in self._drawn:
-            self._drawn[key] = draw().to(self._device).split(self._counts)
-        return self._drawn[key]
-
-    def _generator(self, stream: str) -> torch.Generator:
-        return torch.Generator().manual_seed(self._seed(stream))
+            generator = torch.Generator().manual_seed(self._seed(stream))
+            self._drawn[key] = draw(generator).to(self._device).split(self._counts)
+        return self._drawn[key][batch]
 
 
 def _half(count: int, generator: torch.Generator) -> Tensor:

@@ -423,13 +423,12 @@ def batches(
     labels = noisy.given.to(device) if labels is None else labels
     order = _order(noisy.given, recipe.balanced, torch.Generator().manual_seed(seed("order")))
     if isinstance(images, Tensor):
-        order = order.to(images.device)
-    split = order.split(recipe.batch_size)
-    streams = Streams(seed, [len(index) for index in split], device)
-    if isinstance(images, Tensor):
+        split = order.to(images.device).split(recipe.batch_size)
         parts = ((index, fetch(images, index)) for index in split)
     else:
+        split = order.split(recipe.batch_size)
         parts = _read_ahead(images, split, device)
+    streams = Streams(seed, [len(index) for index in split], device)
     for number, (index, part) in enumerate(parts):
         index, part = (tensor.to(device, non_blocking=True) for tensor in (index, part))
         yield Batch(part, labels[index], index, streams, number, recipe.size, epoch)
