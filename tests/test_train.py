@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 from conftest import same_weights, small_network, striped_faces
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import RandomErasing, mirror
@@ -23,6 +25,7 @@ from eacbook.noise import NoisyLabels, inject_noise
 from eacbook.train import AHEAD, RECIPES, Recipe, Run, batches, describe_training, train
 
 QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
+ALL_METHODS = [Baseline(), EAC(), SCN(relabel_epoch=1), RUL(), SmallLoss(noise_rate=0.3)]
 
 
 @pytest.fixture(scope="module")
@@ -210,9 +213,7 @@ def test_bfloat16_is_for_training_alone_and_ends_near_float32(faces, noisy):
     assert one != other and one == pytest.approx(other, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    "method", [Baseline(), EAC(), SCN(relabel_epoch=1), RUL(), SmallLoss(noise_rate=0.3)]
-)
+@pytest.mark.parametrize("method", ALL_METHODS)
 def test_losses_are_of_float32_under_bfloat16(faces, noisy, method, monkeypatch):
     seen, real = set(), functional.cross_entropy
 
@@ -223,6 +224,64 @@ def test_losses_are_of_float32_under_bfloat16(faces, noisy, method, monkeypatch)
     monkeypatch.setattr(functional, "cross_entropy", cross_entropy)
     train(method, build_network("tiny", 3), faces, noisy, precision="bfloat16", **QUICK)
     assert seen == {torch.float32}
+
+
+# ---------------------------------------------------------------------------- a step waits for nothing
+
+
+class StopsAfterThreeSteps(Hook):
+    def __init__(self):
+        self.steps = 0
+
+    def after_batch(self, training):
+        self.steps += 1
+        if self.steps == 3:
+            raise KeyboardInterrupt  # which ends a training without a finished epoch
+
+
+@dataclass(frozen=True)
+class Waiting(Method):
+    """A method that asks for what only a finished computation can tell."""
+
+    name = "waiting"
+    question: Callable[[Tensor], object]
+
+    def loss(self, network, batch):
+        logits, _ = network(batch.original(None))
+        self.question(logits)
+        return {"loss": logits.mean()}
+
+
+def train_without_values(monkeypatch, method, faces, noisy, **recipe):
+    """Three steps of the real loop on torch's device for tensors without values.
+
+    A step that needs a value there (``item()``, ``if``, a boolean index, a copy to the CPU) fails; on a
+    GPU it would wait until all work before it is done.
+    """
+    module = sys.modules[train.__module__]
+    monkeypatch.setattr(module, "choose_device", torch.device)
+    # torch's fused Adam knows real devices only.
+    monkeypatch.setattr(module, "Adam", lambda *args, fused, **kw: torch.optim.Adam(*args, **kw))
+    recipe = QUICK | recipe | {"device": "meta", "hooks": [StopsAfterThreeSteps()]}
+    with pytest.raises(KeyboardInterrupt):
+        train(method, build_network("tiny", 3), faces, noisy, **recipe)
+
+
+@pytest.mark.parametrize("size", [None, 24])
+@pytest.mark.parametrize("method", ALL_METHODS)
+def test_no_step_waits_for_a_value(faces, noisy, method, size, monkeypatch):
+    train_without_values(monkeypatch, method, faces, noisy, size=size)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [Tensor.item, bool, Tensor.cpu, lambda loss: loss[loss > 0]],
+    ids=["item", "if", "copy", "mask"],
+)
+def test_a_step_that_waits_for_a_value_would_be_noticed(faces, noisy, question, monkeypatch):
+    method = Waiting(lambda logits: question(logits.mean()))
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        train_without_values(monkeypatch, method, faces, noisy)
 
 
 # ---------------------------------------------------------------------------- the same end
