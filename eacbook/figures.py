@@ -251,7 +251,11 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
     top = ceil(max(float(np.quantile(values, 0.995)) for values in losses.values())) or 1
     epochs = min(len(values) for values in losses.values())
     heights = [
-        [[*shares, 0] for kept in losses.values() for shares in _loss_steps(kept[epoch], flipped, top)]
+        [
+            [*shares, 0]
+            for kept in losses.values()
+            for shares in _loss_steps(kept[epoch], flipped, top)
+        ]
         for epoch in range(epochs)
     ]
     last = {name: kept[epochs - 1] for name, kept in losses.items()}

@@ -24,7 +24,8 @@ def pixels_of(chart, colour):
 def test_points_and_lines_stand_where_the_axes_say(chart):
     chart.point(5, 0.5, RED, radius=4)
     columns, heights = pixels_of(chart, RED)
-    assert columns.mean() == pytest.approx(100, abs=1) and heights.mean() == pytest.approx(50, abs=1)
+    assert columns.mean() == pytest.approx(100, abs=1)
+    assert heights.mean() == pytest.approx(50, abs=1)
 
     chart.line(np.array([0.0, 10.0]), np.array([0.2, 0.2]), BLUE)
     columns, heights = pixels_of(chart, BLUE)

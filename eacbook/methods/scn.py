@@ -68,7 +68,9 @@ class SCN(Method):
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         features = network.backbone(batch.flipped(RandomErasing()))
         logits, _ = network.classify(features)
-        importance = at_least_float32(network.importance(features.mean((2, 3)))).squeeze(1).sigmoid()
+        importance = (
+            at_least_float32(network.importance(features.mean((2, 3)))).squeeze(1).sigmoid()
+        )
         weighted = importance[:, None] * logits
         losses = functional.cross_entropy(weighted, batch.labels, reduction="none")
         high, low = self.groups(importance)
