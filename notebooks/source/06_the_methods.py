@@ -8,7 +8,7 @@
 #
 # **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [4](04_losses.ipynb). **Time**: 30 minutes of reading and trying; the
 # computer trains for about 2 minutes on 2 CPU cores if the runs of notebook 2 are there, and 3 if not
-# (a quarter of that on a GPU).
+# (on a GPU: not measured).
 
 # %%
 import sys
@@ -153,9 +153,8 @@ print("The baseline memorises the most wrong labels.")
 # as many as the baseline, and ends *below* it. *Not memorising* and *learning* are two things. (One seed, and for EAC
 # the worst of the three in notebook 2, which had 78 ± 5 %. Notebook 7 has three seeds for all, and twice the faces.)
 #
-# Two passes a step, with a peer or with a mirrored view, cost about twice the baseline's time; SCN and RUL should cost
-# little more than the baseline. (The saved seconds of these two are too many: the computer had other work while they
-# were trained.)
+# Two passes a step, with a peer or with a mirrored view, cost about twice the baseline's time; SCN should cost
+# little more than the baseline, and RUL, with its larger classifier, some 40 % more.
 #
 # ## What each method says about the labels
 #
@@ -307,14 +306,14 @@ print("Told too little, Co-teaching keeps wrong labels and memorises more of the
 #   labels are small early on, because the rule is learnt like any other, and so what Co-teaching keeps is hardly cleaner than what it was given:
 #   62 to 65 % right labels instead of 60. It falls behind the baseline. SCN relabels by the same wrong rule. EAC and RUL do not
 #   choose labels: RUL is ahead of the baseline, and EAC no better than it, though it memorises much less.
-# * **Annotators.** On real faces with one real answer each (about 18 % are not the majority's) the gains are small: Co-teaching is
+# * **Annotators.** On real faces with one real answer each (about 17 % are not the majority's) the gains are small: Co-teaching is
 #   3 points ahead of the baseline and EAC 1, each with every seed, though the baseline memorises nine tenths of those
 #   answers and EAC less than half. The wrong answers stand on doubtful faces and look plausible; to believe them costs little with a majority's test labels, and 1,500 faces from
 #   random weights are few. What helps against symmetric noise need not help as much against people.
 # * **A network too small to memorise.** On *all* 24,925 training faces of FERPlus with 30 % symmetric noise (`eacbook table --data
 #   data/ferplus --noise 0.3`, an hour on 2 cores, three seeds) the plain baseline believes only 9 % of the wrong labels and
 #   recognises 72.7 ± 0.3 % of the test faces. Co-teaching has 74.4 ± 0.4, RUL 71.3 ± 0.0, **EAC 70.5 ± 0.8**, SCN 64.6 ± 2.1. We think: 100,311
-#   weights have no room for 7,477 mistakes, so there is nothing to hold back, and what holds back costs. Before you choose a
+#   weights have no room for 7,478 mistakes, so there is nothing to hold back, and what holds back costs. Before you choose a
 #   method against memorising, look whether your network memorises.
 #
 # With two or three seeds, differences of two or three points say little.

@@ -7,7 +7,7 @@
 # one method in it is really better than another, and how to run the real one on GPUs.
 #
 # **You need** [notebook 6](06_the_methods.ipynb), and a mean and a standard deviation. **Time**: 35 minutes of
-# reading and trying; the computer trains for about 2 minutes on 2 CPU cores the first time (on a GPU: not measured), and
+# reading and trying; the computer trains for about a minute on 2 CPU cores the first time (on a GPU: not measured), and
 # finds its runs again after that.
 
 # %%
@@ -226,8 +226,8 @@ flattery.round(1)
 #
 # * **Of the paper's order, baseline < RUL < EAC holds** at 20 and 30 %. At 10 % RUL is ahead of EAC, by 2.0 points, with
 #   spreads of 1.0 and 0.7.
-# * **SCN does not hold its place.** It ends *below* the baseline at every rate, although it memorises far less. We
-#   come back to why.
+# * **SCN does not hold its place.** It ends *below* the baseline at every rate on average, in seven of the nine pairs, although it
+#   memorises far less. We come back to why.
 # * **small_loss is ahead of EAC at every rate**, by 0.8 to 1.9 points. It was told something that EAC was not.
 # * **Memorising less is not the whole story.** At 10 % EAC memorises a third of what RUL and small_loss do, and ends a point
 #   or two below both: what it pays for its constraint does not shrink with the noise.
@@ -351,9 +351,9 @@ for rate in last.index.levels[0]:
 #
 # So, honestly, from three seeds:
 #
-# * EAC is better than the **baseline**: 3.2 ± 0.7, 8.4 ± 0.5 and 11.3 ± 0.9 points, each beyond the limit. (With the limit for
-#   twelve comparisons, about 15 standard errors, only the one at 20 % would be left; but the same sign three times, and more
-#   with more noise, says something, too.)
+# * EAC is better than the **baseline**: 3.2 ± 0.7, 8.4 ± 0.6 and 11.3 ± 0.9 points, each beyond the limit. (With the limit for
+#   twelve comparisons, about 15.4 standard errors, none would be left, the one at 20 % by a hair; but the same sign three times,
+#   and more with more noise, says something, too.)
 # * EAC is better than **RUL** at 20 and 30 % (1.4 ± 0.3, 4.5 ± 0.7). At 10 % RUL is ahead in each seed, by 1.9 ± 0.7: short of
 #   the limit.
 # * EAC is better than **SCN as it stands here** at 20 %; at 10 and 30 % the large spread of SCN hides a large difference.
@@ -381,7 +381,7 @@ for rate in last.index.levels[0]:
 # eight of these for the better.
 # **Predict**: what if it begins in epoch 20? And if it never does?
 #
-# `eacbook table --methods scn:relabel_epoch=20 scn:relabel_epoch=31 --noise 0.1 0.3` (10 minutes; there is no epoch 31):
+# `eacbook table --methods scn:relabel_epoch=20 scn:relabel_epoch=31 --noise 0.1 0.3` (5 minutes on 2 cores; there is no epoch 31):
 #
 # | | 10 %: acc. | mem. | 30 %: acc. | mem. |
 # |---|---|---|---|---|
