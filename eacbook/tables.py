@@ -21,7 +21,14 @@ from eacbook.papers import CAUTION, SOURCE, differences, find_published, publish
 from eacbook.report import STYLE
 from eacbook.runs import read_facts
 
-FIGURES = ("test_accuracy", "test_accuracy_last", "test_accuracy_best", "memorised", "recovered")
+FIGURES = (
+    "test_accuracy",
+    "test_accuracy_last",
+    "test_accuracy_best",
+    "validation_accuracy",
+    "memorised",
+    "recovered",
+)
 KEYS = ["data", "noise", "method"]
 
 HOW = (

@@ -190,12 +190,19 @@ class Run:
         """The figures of the run; accuracies and shares lie between 0 and 1.
 
         ``test_accuracy`` is the mean over the last five epochs; ``test_accuracy_last`` and
-        ``test_accuracy_best`` (reached in ``best_epoch``) stand beside it.
+        ``test_accuracy_best`` (reached in ``best_epoch``) stand beside it. So is
+        ``validation_accuracy``, by which to choose; None where there is no such split.
         """
         accuracies = [row["test_accuracy"] for row in self.rows]
-        last = accuracies[-LAST_EPOCHS:]
+
+        def over_last(name: str) -> float:
+            values = [row[name] for row in self.rows[-LAST_EPOCHS:]]
+            return sum(values) / len(values)
+
+        validated = "validation_accuracy" in self.rows[-1]
         return {
-            "test_accuracy": sum(last) / len(last),
+            "test_accuracy": over_last("test_accuracy"),
+            "validation_accuracy": over_last("validation_accuracy") if validated else None,
             "test_accuracy_last": accuracies[-1],
             "test_accuracy_best": max(accuracies),
             "best_epoch": accuracies.index(max(accuracies)) + 1,

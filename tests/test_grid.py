@@ -16,7 +16,7 @@ from eacbook.grid import Cell, Outcome, make_cells, run_cell, run_grid
 from eacbook.methods import EAC, Baseline, SmallLoss
 from eacbook.noise import inject_noise
 from eacbook.runs import list_runs, read_facts
-from eacbook.tables import cells_table, notes, show, shown_table, summary_over_seeds
+from eacbook.tables import FIGURES, cells_table, notes, show, shown_table, summary_over_seeds
 from eacbook.train import RECIPES
 from eacbook.workers import Workers, each_once, workers_here
 
@@ -206,8 +206,7 @@ def outcome_of(folder, cell, **figures):
     """A stored run with these figures."""
     name = f"{cell.name.replace(':', '-')}-{cell.rate}-{cell.recipe.seed}"
     (folder / name).mkdir()
-    keys = ("test_accuracy", "test_accuracy_last", "test_accuracy_best", "memorised", "recovered")
-    facts = {"settings": {}, "rows": [], "summary": dict.fromkeys(keys, 0.5) | figures}
+    facts = {"settings": {}, "rows": [], "summary": dict.fromkeys(FIGURES, 0.5) | figures}
     (folder / name / "run.json").write_text(json.dumps(facts))
     return Outcome(cell, name)
 

@@ -400,6 +400,7 @@ def test_faces_without_a_validation_split_have_no_validation_accuracy(faces, noi
     run = train(Baseline(), small_network(), without, noisy, **(QUICK | {"epochs": 1}))
     assert "test_accuracy" in run.rows[0]
     assert "validation_accuracy" not in run.rows[0]
+    assert run.summary["validation_accuracy"] is None
 
 
 def test_nothing_is_memorised_where_no_label_is_wrong(faces):
@@ -412,13 +413,20 @@ def test_nothing_is_memorised_where_no_label_is_wrong(faces):
 def test_the_summary_by_hand():
     accuracies = [0.1, 0.9, 0.5, 0.6, 0.7, 0.6, 0.6]
     rows = [
-        {"test_accuracy": a, "memorised": a / 2, "recovered": a / 4, "seconds": 2.0}
+        {
+            "test_accuracy": a,
+            "validation_accuracy": a / 8,
+            "memorised": a / 2,
+            "recovered": a / 4,
+            "seconds": 2.0,
+        }
         for a in accuracies
     ]
     run = Run(nn.Identity(), rows, None, {})
     assert run.summary == pytest.approx(
         {
             "test_accuracy": (0.5 + 0.6 + 0.7 + 0.6 + 0.6) / 5,
+            "validation_accuracy": (0.5 + 0.6 + 0.7 + 0.6 + 0.6) / 5 / 8,
             "test_accuracy_last": 0.6,
             "test_accuracy_best": 0.9,
             "best_epoch": 2,
