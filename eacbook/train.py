@@ -190,8 +190,8 @@ class Run:
         """The figures of the run; accuracies and shares lie between 0 and 1.
 
         ``test_accuracy`` is the mean over the last five epochs; ``test_accuracy_last`` and
-        ``test_accuracy_best`` (reached in ``best_epoch``) stand beside it. So is
-        ``validation_accuracy``, by which to choose; None where there is no such split.
+        ``test_accuracy_best`` (reached in ``best_epoch``) stand beside it. ``validation_accuracy``,
+        by which to choose, is the same mean; None where there is no such split.
         """
         accuracies = [row["test_accuracy"] for row in self.rows]
 

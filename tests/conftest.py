@@ -13,6 +13,7 @@ from torch import nn
 
 from eacbook.augment import Batch, Streams
 from eacbook.faces import SPLITS, FaceData, FaceSet, synthetic_faces
+from eacbook.hooks import Hook
 from eacbook.networks import ClassActivationNetwork, build_network
 from eacbook.noise import inject_noise
 from eacbook.prepared import LabelledImage, write_faces
@@ -23,6 +24,19 @@ PIXELS = 16
 QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
 BATCHES = 3
 """A recipe for the striped faces, and how many batches an epoch then has."""
+
+
+class CountingSteps(Hook):
+    """Counts the steps; interrupts the training after one of them where it is told to."""
+
+    def __init__(self, interrupt_at=None):
+        self.count, self.interrupt_at = 0, interrupt_at
+
+    def after_batch(self, training):
+        self.count += 1
+        if self.count == self.interrupt_at:
+            raise KeyboardInterrupt
+
 
 LONG_FILES = (
     "test_cluster", "test_features", "test_processes", "test_grid", "test_hooks", "test_cli",

@@ -7,25 +7,13 @@ import shutil
 
 import pytest
 import torch
-from conftest import BATCHES, QUICK, same_weights, small_network, striped_faces
+from conftest import BATCHES, QUICK, CountingSteps, same_weights, small_network, striped_faces
 
 from eacbook.errors import InputError
-from eacbook.hooks import EarlyStopping, Hook, SampleLosses
+from eacbook.hooks import EarlyStopping, SampleLosses
 from eacbook.methods import EAC, Baseline
 from eacbook.noise import inject_noise
 from eacbook.runs import FACTS, NETWORK, TENSORS, find_or_train, list_runs, read_facts, run_name
-
-
-class Batches(Hook):
-    """Counts the steps; interrupts before one of them where it is told to."""
-
-    def __init__(self, interrupt_at=None):
-        self.count, self.interrupt_at = 0, interrupt_at
-
-    def after_batch(self, training):
-        self.count += 1
-        if self.count == self.interrupt_at:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -33,7 +21,7 @@ def find(faces, noisy, tmp_path):
     """Finds or trains one run; returns it and the number of steps that were trained."""
 
     def find(method=None, network=None, interrupt_at=None, hooks=(), **changes):
-        counter = Batches(interrupt_at)
+        counter = CountingSteps(interrupt_at)
         run = find_or_train(
             method or EAC(weight=0.5),
             network or small_network(),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
-from conftest import same_weights, small_network, striped_faces
+from conftest import CountingSteps, same_weights, small_network, striped_faces
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -229,16 +229,6 @@ def test_losses_are_of_float32_under_bfloat16(faces, noisy, method, monkeypatch)
 # ---------------------------------------------------------------------------- a step waits for nothing
 
 
-class StopsAfterThreeSteps(Hook):
-    def __init__(self):
-        self.steps = 0
-
-    def after_batch(self, training):
-        self.steps += 1
-        if self.steps == 3:
-            raise KeyboardInterrupt  # which ends a training without a finished epoch
-
-
 @dataclass(frozen=True)
 class Waiting(Method):
     """A method that asks for what only a finished computation can tell."""
@@ -262,7 +252,7 @@ def train_without_values(monkeypatch, method, faces, noisy, **recipe):
     monkeypatch.setattr(module, "choose_device", torch.device)
     # torch's fused Adam knows real devices only.
     monkeypatch.setattr(module, "Adam", lambda *args, fused, **kw: torch.optim.Adam(*args, **kw))
-    recipe = QUICK | recipe | {"device": "meta", "hooks": [StopsAfterThreeSteps()]}
+    recipe = QUICK | recipe | {"device": "meta", "hooks": [CountingSteps(interrupt_at=3)]}
     with pytest.raises(KeyboardInterrupt):
         train(method, build_network("tiny", 3), faces, noisy, **recipe)
 
