@@ -34,7 +34,7 @@ from eacbook.augment import (
 from eacbook.images import bring, fetch
 from eacbook.methods import EAC
 from eacbook.networks import build_network
-from eacbook.train import Adam, mixed_precision
+from eacbook.training import Adam, mixed_precision
 
 Step = Callable[[], object]
 

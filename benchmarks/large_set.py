@@ -39,7 +39,7 @@ from eacbook.images import ImageFile
 from eacbook.methods import EAC
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
-from eacbook.train import AHEAD, READERS, Recipe, batches, train
+from eacbook.training import AHEAD, READERS, Recipe, batches, train
 
 SHAPE, CLASSES = (224, 224, 3), ("calm", "cross")
 LARGE, TEST = 280_000, 4_000

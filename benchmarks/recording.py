@@ -22,7 +22,7 @@ from eacbook.hooks import SampleLosses
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.recording import Recording
-from eacbook.train import train
+from eacbook.training import train
 
 EPOCHS, PAIRS = 3, 7
 

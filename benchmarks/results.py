@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from eacbook.files import write_text
-from eacbook.train import choose_device
+from eacbook.training import choose_device
 
 RESULTS = Path(__file__).parent / "results"
 

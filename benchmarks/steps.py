@@ -10,9 +10,9 @@ round. All begin with the same drawn faces, and what comes before the measured s
 * plain: :mod:`plain`, the code as published, always in float32. Its loader starts with the block, gives
   first as many batches as its workers may hold ready, and ends with the block. So no head start counts,
   and the workers take no core from the others;
-* ours: ``eacbook.train`` itself. A hook looks at the clock after a batch; nothing is left out;
+* ours: ``eacbook.training`` itself. A hook looks at the clock after a batch; nothing is left out;
 * limit: forward and backward of the same network on views that lie ready: what no step can go below;
-* baseline: ``eacbook.train`` with plain cross-entropy, which needs one view and one pass.
+* baseline: ``eacbook.training`` with plain cross-entropy, which needs one view and one pass.
 
 Ratios are taken within a round. Peak memory is measured in a fresh process for each method. Prints
 tables and writes ``benchmarks/results/steps_NETWORK_SIZE.json``, named also by what is not as usual.
@@ -45,7 +45,7 @@ from eacbook.methods import EAC, Baseline, Method
 from eacbook.methods.eac import WEIGHTS
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
-from eacbook.train import (
+from eacbook.training import (
     PRECISIONS,
     RECIPES,
     Training,

@@ -6,7 +6,7 @@ from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosse
 from eacbook.methods import EAC, METHODS, RUL, SCN, Baseline, SmallLoss, build_method, parse_method
 from eacbook.networks import build_network
 from eacbook.noise import NoisyLabels, inject_noise
-from eacbook.train import RECIPES, Recipe, Run, train
+from eacbook.training import RECIPES, Recipe, Run, train
 
 __all__ = [
     "EAC",

@@ -14,7 +14,7 @@ from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.recording import Recording
 from eacbook.runs import find_or_train
-from eacbook.train import Run
+from eacbook.training import Run
 
 RATE = 0.3
 """Of symmetric noise in the book."""
@@ -35,7 +35,7 @@ def book_run(
         faces: those of :func:`book_faces`, or some of them.
         seed: of the wrong labels, the initial weights, the order and the augmentation.
         folder: where runs are kept.
-        **recipe: the fields of :class:`eacbook.train.Recipe`.
+        **recipe: the fields of :class:`eacbook.training.Recipe`.
 
     Returns:
         The run, with the losses of its samples and what :class:`eacbook.recording.Recording` keeps.

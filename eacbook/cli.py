@@ -154,7 +154,7 @@ def _train_one(options: argparse.Namespace) -> None:
     from eacbook.networks import build_network
     from eacbook.noise import inject_noise, noise_from_file
     from eacbook.runs import find_or_train, summary_table
-    from eacbook.train import RECIPES
+    from eacbook.training import RECIPES
 
     whole = load_faces(options.data)
     faces = whole if options.limit is None else whole.limit(options.limit)

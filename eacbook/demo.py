@@ -15,7 +15,7 @@ from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.report import write_report
 from eacbook.runs import FOLDER, find_or_train, summary_table
-from eacbook.train import RECIPES, Run
+from eacbook.training import RECIPES, Run
 
 RECIPE = RECIPES["tiny"]
 METHODS = (Baseline(), EAC(weight=WEIGHTS["tiny"]))
@@ -36,7 +36,7 @@ def train_demo(
         seed: of the noise, the initial weights, the order and the augmentation.
         folder: where runs are kept.
         fresh: train again.
-        device: see :func:`eacbook.train.train`.
+        device: see :func:`eacbook.training.train`.
 
     Returns:
         The faces, and method name to run.

@@ -16,7 +16,7 @@ from torch import Tensor
 from eacbook import palette
 from eacbook.evaluate import loss_shares
 from eacbook.pictures import TINTED, tint
-from eacbook.train import Run
+from eacbook.training import Run
 
 AXIS = {
     "gridcolor": palette.GRID,

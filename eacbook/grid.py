@@ -23,7 +23,7 @@ from eacbook.methods import Method, parse_method
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.runs import FOLDER, find_or_train, read_facts, run_name
-from eacbook.train import RECIPES, Recipe, describe_training
+from eacbook.training import RECIPES, Recipe, describe_training
 from eacbook.workers import Workers, each_once, training_place
 
 PASSES = {"eac": 2, "small_loss": 2}
@@ -105,7 +105,7 @@ def make_cells(
             is told that of its cell.
         rates, data, seeds, network, weights, kind, limit: see :class:`Cell`; the rates are
             ``[None]`` for annotator noise.
-        **recipe: what differs from the network's own recipe in :data:`eacbook.train.RECIPES`.
+        **recipe: what differs from the network's own recipe in :data:`eacbook.training.RECIPES`.
 
     Raises:
         InputError: something is unknown or out of range, or a cell would stand there twice. Nothing

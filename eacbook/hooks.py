@@ -25,7 +25,7 @@ from eacbook.evaluate import accuracy, memorised_and_recovered, predict
 from eacbook.files import write_tensors
 
 if TYPE_CHECKING:
-    from eacbook.train import Training
+    from eacbook.training import Training
 
 
 class Hook:

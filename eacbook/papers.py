@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eacbook.faces import FaceData
-from eacbook.train import Recipe
+from eacbook.training import Recipe
 
 SOURCE = "Zhang et al., Learn From All, ECCV 2022, arXiv 2207.10299, Table 1"
 CAUTION = "typed without the paper at hand, so compare them with it before you cite them"

@@ -19,7 +19,7 @@ from eacbook.hooks import Hook, keep
 from eacbook.images import fetch
 from eacbook.networks import evaluation_mode
 from eacbook.noise import NoisyLabels
-from eacbook.train import Run, Training
+from eacbook.training import Run, Training
 
 FACES, PROBES = 400, 28
 BATCH_SIZE = 128

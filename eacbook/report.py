@@ -20,7 +20,7 @@ from eacbook.faces import FaceData
 from eacbook.files import write_text
 from eacbook.pictures import attention_sheet, face_sheet, png
 from eacbook.runs import percent, summary_table
-from eacbook.train import Run
+from eacbook.training import Run
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1F1F1F; --page: #FFFFFF }

@@ -30,7 +30,7 @@ from eacbook.files import write_tensors, write_text
 from eacbook.hooks import Checkpoint, Hook
 from eacbook.methods import Method
 from eacbook.noise import NoisyLabels
-from eacbook.train import Recipe, Run, choose_device, describe_training, extend_network, train
+from eacbook.training import Recipe, Run, choose_device, describe_training, extend_network, train
 
 FOLDER = Path("runs")
 FACTS, NETWORK, TENSORS = "run.json", "network.safetensors", "tensors.safetensors"
@@ -56,11 +56,11 @@ def find_or_train(
     ask for the same run at once train it once: the second one waits.
 
     Args:
-        method, network, faces, noisy, device: see :func:`eacbook.train.train`.
+        method, network, faces, noisy, device: see :func:`eacbook.training.train`.
         folder: where runs are kept.
         fresh: train from the start, and replace a stored run.
         hooks: those that describe themselves are part of the settings.
-        **recipe: the fields of :class:`eacbook.train.Recipe`.
+        **recipe: the fields of :class:`eacbook.training.Recipe`.
 
     Raises:
         InputError: the stored run or checkpoint is broken or belongs to other settings.
@@ -127,10 +127,10 @@ def load_run(
 
     Args:
         place: its folder.
-        network: as it was trained (see :func:`eacbook.train.extend_network`); it receives the stored
+        network: as it was trained (see :func:`eacbook.training.extend_network`); it receives the stored
             weights.
         settings: what the run must have been made by.
-        device: where the network goes; see :func:`eacbook.train.train`.
+        device: where the network goes; see :func:`eacbook.training.train`.
 
     Raises:
         InputError: a file is missing, broken or from other settings.

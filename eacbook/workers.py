@@ -23,7 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from eacbook.errors import InputError
-from eacbook.train import choose_device
+from eacbook.training import choose_device
 
 GIBIBYTES = {"tiny": 1, "resnet18": 4, "resnet50": 10}
 """Memory that a worker on the CPU is given room for; rough, and on the safe side."""

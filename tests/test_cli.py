@@ -11,7 +11,7 @@ from eacbook import cli, demo
 from eacbook.faces import load_faces, synthetic_faces
 from eacbook.noise import write_label_file
 from eacbook.runs import list_runs, read_facts
-from eacbook.train import RECIPES, Recipe
+from eacbook.training import RECIPES, Recipe
 
 pytestmark = pytest.mark.usefixtures("drawn_once")
 

@@ -21,7 +21,7 @@ from eacbook.pictures import (
     side_by_side,
     tensor_pictures,
 )
-from eacbook.train import Run
+from eacbook.training import Run
 
 CLASSES = ("surprise", "fear", "disgust")
 

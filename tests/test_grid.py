@@ -17,7 +17,7 @@ from eacbook.methods import EAC, Baseline, SmallLoss
 from eacbook.noise import inject_noise
 from eacbook.runs import list_runs, read_facts
 from eacbook.tables import FIGURES, cells_table, notes, show, shown_table, summary_over_seeds
-from eacbook.train import RECIPES
+from eacbook.training import RECIPES
 from eacbook.workers import Workers, each_once, workers_here
 
 ALONE = Workers(1, 1, "cpu")

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from eacbook.errors import InputError
 from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.methods import EAC, Baseline
-from eacbook.train import SCHEDULES, train
+from eacbook.training import SCHEDULES, train
 
 
 def facts(run):
@@ -251,7 +251,7 @@ from conftest import small_network, striped_faces
 from eacbook.hooks import Checkpoint, Hook, SampleLosses
 from eacbook.methods import EAC
 from eacbook.noise import inject_noise
-from eacbook.train import train
+from eacbook.training import train
 
 class Kill(Hook):
     def after_batch(self, training):

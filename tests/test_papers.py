@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eacbook.papers import RATES, TABLE, differences, find_published, published_accuracy
-from eacbook.train import Recipe
+from eacbook.training import Recipe
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from eacbook.methods import EAC, Baseline
 from eacbook.noise import inject_noise
 from eacbook.recording import Recorded, Recording, choose_watched
 from eacbook.runs import find_or_train
-from eacbook.train import train
+from eacbook.training import train
 
 SHORT = QUICK | {"epochs": 2}
 

@@ -13,7 +13,7 @@ from eacbook.evaluate import predict
 from eacbook.hooks import Hook
 from eacbook.methods import RUL
 from eacbook.noise import inject_noise
-from eacbook.train import train
+from eacbook.training import train
 
 LABELS = [0, 1, 2, 0, 1]
 

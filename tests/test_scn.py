@@ -20,7 +20,7 @@ from eacbook.methods import SCN
 from eacbook.networks import ClassActivationNetwork
 from eacbook.noise import inject_noise
 from eacbook.runs import find_or_train
-from eacbook.train import train
+from eacbook.training import train
 
 LABELS = [0, 1, 2, 0, 1]
 QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}

@@ -12,7 +12,7 @@ from eacbook.hooks import SampleLosses
 from eacbook.methods import SmallLoss
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
-from eacbook.train import train
+from eacbook.training import train
 
 LABELS = [0, 1, 0, 1]
 # The first network is sure of the first two faces and wrong about the last two; its peer is sure of

@@ -16,7 +16,7 @@ from eacbook.methods import EAC, Baseline
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.recording import Recorded, Recording
-from eacbook.train import train
+from eacbook.training import train
 from eacbook.widgets import AttentionExplorer, LossExplorer, NoiseExplorer
 from eacbook.widgets.attention import (
     GIVEN,

@@ -13,7 +13,7 @@ from eacbook.methods import EAC, RUL, SCN, Baseline, SmallLoss
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.runs import find_or_train
-from eacbook.train import Run
+from eacbook.training import Run
 
 METHODS = [
     Baseline(),

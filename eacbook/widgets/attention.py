@@ -22,7 +22,7 @@ from eacbook.faces import FaceData
 from eacbook.photo import LARGEST_BYTES, crop_face, read_photo
 from eacbook.pictures import face_picture, overlay, png
 from eacbook.recording import Recorded
-from eacbook.train import Run
+from eacbook.training import Run
 from eacbook.widgets.explorer import WHOLE, Explorer
 
 GIVEN, TRUE, PREDICTED = "the given label", "the true class", "the predicted class"

@@ -16,7 +16,7 @@ from eacbook.charts import Axis, Chart
 from eacbook.errors import InputError
 from eacbook.evaluate import loss_shares, precision_and_recall
 from eacbook.pictures import png, side_by_side
-from eacbook.train import Run
+from eacbook.training import Run
 from eacbook.widgets.explorer import WHOLE, Explorer
 
 LARGEST = 5.0

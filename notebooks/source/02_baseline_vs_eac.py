@@ -125,7 +125,7 @@ check_best_epoch(epoch, history)
 
 # %%
 from eacbook.augment import RandomErasing
-from eacbook.train import Recipe, batches
+from eacbook.training import Recipe, batches
 
 batch = next(batches(faces, noisy, Recipe(seed=0), epoch=0))
 original = batch.original(RandomErasing())

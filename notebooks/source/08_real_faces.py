@@ -258,7 +258,7 @@ for name, kind in kinds.items():
 # %% tags=["nbval-ignore-output"]
 import pandas as pd
 
-from eacbook.train import Recipe, batches
+from eacbook.training import Recipe, batches
 
 epochs, different = {}, {}
 for name, recipe in (("every face once", Recipe()), ("balanced", Recipe(balanced=True))):

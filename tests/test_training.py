@@ -22,7 +22,7 @@ from eacbook.hooks import EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.methods import EAC, RUL, SCN, Baseline, Method, SmallLoss
 from eacbook.networks import build_network
 from eacbook.noise import NoisyLabels, inject_noise
-from eacbook.train import AHEAD, RECIPES, Recipe, Run, batches, describe_training, train
+from eacbook.training import AHEAD, RECIPES, Recipe, Run, batches, describe_training, train
 
 QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
 ALL_METHODS = [Baseline(), EAC(), SCN(relabel_epoch=1), RUL(), SmallLoss(noise_rate=0.3)]
