@@ -34,7 +34,8 @@ import torch
 from results import keep
 from steps import Measured, Stopwatch, take_turns
 
-from eacbook.faces import DESCRIPTION, FORMAT, IMAGES, LABELS, FaceData, load_faces, sha256_of
+from eacbook.faces import FaceData, load_faces
+from eacbook.format import DESCRIPTION, FORMAT, IMAGES, LABELS, sha256_of
 from eacbook.images import ImageFile
 from eacbook.methods import EAC
 from eacbook.networks import build_network

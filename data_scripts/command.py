@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eacbook.errors import InputError
-from eacbook.faces import SPLITS
+from eacbook.format import SPLITS
 
 
 def run(

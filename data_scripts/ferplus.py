@@ -27,8 +27,8 @@ from PIL import Image
 from sources import Files, Opener, open_files, read_bytes, read_csv
 from tqdm import tqdm
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES
 from eacbook.prepared import LabelledImage, write_faces
 
 CHOICES = (

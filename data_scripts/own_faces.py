@@ -22,8 +22,8 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sources import ARCHIVE, Files, open_files
 from tqdm import tqdm
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES
 from eacbook.prepared import write_faces
 
 SYNONYMS = {

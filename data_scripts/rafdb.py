@@ -18,8 +18,8 @@ from decoding import Face, decode_all, new_notes
 from sources import Files, index, open_files, read_lines
 from tqdm import tqdm
 
+from eacbook.classes import RAFDB_CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES
 from eacbook.prepared import write_faces
 
 LABEL_FILE = re.compile(r"list_par?tition_label\.txt")  # some correct the spelling
@@ -52,7 +52,7 @@ def prepare(source: Path, out: Path, *, size: int = SIZE, skip_broken: bool = Fa
     Raises:
         InputError: the source is not RAF-DB, or is damaged; ``out`` does not exist then.
     """
-    notes = new_notes(CLASSES[:7], REASONS)
+    notes = new_notes(RAFDB_CLASSES, REASONS)
     # The photographs that the faces were cut from are the larger part, and not needed.
     with open_files(source, enter=lambda name: "original" not in name.lower()) as files:
         faces = tqdm(
@@ -63,7 +63,7 @@ def prepare(source: Path, out: Path, *, size: int = SIZE, skip_broken: bool = Fa
             decode_all(
                 faces, lambda image, _: image.resize((size, size)), notes, skip_broken=skip_broken
             ),
-            classes=CLASSES[:7],
+            classes=RAFDB_CLASSES,
             image_shape=(size, size, 3),
             source="RAF-DB, basic emotions, aligned",
             licence=LICENCE,

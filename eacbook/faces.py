@@ -1,8 +1,7 @@
 """Faces and their labels: in memory, drawn on the spot, or prepared in a folder on disk.
 
-A prepared folder holds ``images.npy`` (uint8 ``[N,H,W,C]``, memory-mapped), ``labels.csv`` (one row
-an image) and ``faceset.json`` (classes, counts, checksums, source, licence). It is written by the
-scripts in ``data_scripts/`` through :mod:`eacbook.prepared`.
+A prepared folder (:mod:`eacbook.format`) is written by the scripts in ``data_scripts/`` through
+:mod:`eacbook.prepared`.
 """
 
 from __future__ import annotations
@@ -19,15 +18,8 @@ from torch import Tensor
 
 from eacbook import synthetic
 from eacbook.errors import InputError
+from eacbook.format import DESCRIPTION, FORMAT, IMAGES, LABELS, SPLITS, VOTE_PREFIX, sha256_of
 from eacbook.images import ImageFile, Images, bring, fetch
-
-CLASSES = (*synthetic.CLASSES, "contempt")
-"""Label order everywhere: RAF-DB's seven, and contempt last where a set has it."""
-
-SPLITS = ("train", "validation", "test")
-IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.csv", "faceset.json"
-FORMAT = 1
-VOTE_PREFIX = "votes_"
 
 LARGE_BYTES = 1 << 30
 """A file that is larger is checked by its size alone, because reading it takes long, and its images
@@ -193,15 +185,6 @@ def synthetic_faces(
         source="drawn by eacbook.synthetic",
         licence="MIT",
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file of any size, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def take(faces: FaceSet, index: Tensor) -> FaceSet:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -26,6 +26,10 @@ def write_tensors(
     Raises:
         OSError: the file could not be written, for example because the disk is full.
     """
+    # Slow to import, and the scripts that prepare data only write texts.
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES
 from eacbook.files import write_text
 
 KINDS = ("symmetric", "pair", "matrix", "annotator")

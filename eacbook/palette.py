@@ -55,6 +55,19 @@ own theme should write in its own ink.
 GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
 
+PAGE_STYLE = """
+:root { color-scheme: light dark; --ink: #1F1F1F; --page: #FFFFFF }
+@media (prefers-color-scheme: dark) { :root { --ink: #E6E6E6; --page: #111111 } }
+body { font: 18px/1.55 "Open Sans", "Segoe UI", sans-serif; color: var(--ink);
+       background: var(--page); max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2.6rem } img { max-width: 100% }
+table { border-collapse: collapse } td, th { padding: .35rem .9rem; text-align: right }
+thead th { border-bottom: 2px solid var(--ink) } td:first-child, th:first-child { text-align: left }
+.xaxislayer-above text, .yaxislayer-above text, .infolayer text
+  { fill: var(--ink) !important }
+"""
+"""Of the HTML pages. They know their theme, so the letters of their figures need not do on both."""
+
 
 def method_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each run: a method's own by its first word; others take the free ones in turn."""

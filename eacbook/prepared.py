@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image
 
 from eacbook.errors import InputError
-from eacbook.faces import DESCRIPTION, FORMAT, IMAGES, LABELS, SPLITS, VOTE_PREFIX, sha256_of
 from eacbook.files import write_text
+from eacbook.format import DESCRIPTION, FORMAT, IMAGES, LABELS, SPLITS, VOTE_PREFIX, sha256_of
 
 PROGRESS = "progress.json"
 ROWS_A_NOTE = 256

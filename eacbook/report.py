@@ -18,22 +18,10 @@ from eacbook.attention import attention_maps, flip_consistency
 from eacbook.evaluate import predict, sample_losses
 from eacbook.faces import FaceData
 from eacbook.files import write_text
+from eacbook.palette import PAGE_STYLE
 from eacbook.pictures import attention_sheet, face_sheet, png
 from eacbook.runs import percent, summary_table
 from eacbook.training import Run
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1F1F1F; --page: #FFFFFF }
-@media (prefers-color-scheme: dark) { :root { --ink: #E6E6E6; --page: #111111 } }
-body { font: 18px/1.55 "Open Sans", "Segoe UI", sans-serif; color: var(--ink);
-       background: var(--page); max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2.6rem } img { max-width: 100% }
-table { border-collapse: collapse } td, th { padding: .35rem .9rem; text-align: right }
-thead th { border-bottom: 2px solid var(--ink) } td:first-child, th:first-child { text-align: left }
-.xaxislayer-above text, .yaxislayer-above text, .infolayer text
-  { fill: var(--ink) !important }
-"""
-"""This page knows its theme, so the letters of its figures need not do on both."""
 
 
 def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> None:
@@ -84,7 +72,7 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
     )
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>eacbook demo</title>'
-        f"<style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body>\n"
+        f"<style>{PAGE_STYLE}</style><script>{get_plotlyjs()}</script></head><body>\n"
         f"<h1>Wrong labels, memorised and not</h1>\n{body}\n</body></html>\n"
     )
     Path(path).parent.mkdir(parents=True, exist_ok=True)

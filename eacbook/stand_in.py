@@ -19,9 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from eacbook import synthetic
+from eacbook.classes import RAFDB_CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, DESCRIPTION, SYNTHETIC_IDENTITIES
+from eacbook.faces import SYNTHETIC_IDENTITIES
 from eacbook.files import write_text
+from eacbook.format import DESCRIPTION
 from eacbook.noise import SINGLE_VOTES
 
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
@@ -93,7 +95,7 @@ def answer_odds(labels: Tensor, faintness: Tensor) -> Tensor:
     average = torch.tensor(SINGLE_VOTES, dtype=torch.float64)[labels]
     emotions = certain + doubt * (average / average.sum(1, keepdim=True) - certain)
     odds = torch.zeros((len(labels), len(COLUMNS)), dtype=torch.float64)
-    odds[:, [COLUMNS.index(name) for name in CLASSES[:7]]] = emotions
+    odds[:, [COLUMNS.index(name) for name in RAFDB_CLASSES]] = emotions
     for name, share in (("unknown", UNKNOWN), ("contempt", CONTEMPT)):
         odds *= 1 - share * doubt
         odds[:, COLUMNS.index(name)] += share * doubt[:, 0]

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas
 
-from eacbook.faces import DESCRIPTION
 from eacbook.files import write_text
+from eacbook.format import DESCRIPTION
 from eacbook.grid import Cell, Outcome, faces_of
+from eacbook.palette import PAGE_STYLE
 from eacbook.papers import CAUTION, SOURCE, differences, find_published, published_accuracy
-from eacbook.report import STYLE
 from eacbook.runs import read_facts
 
 FIGURES = (
@@ -49,7 +49,7 @@ thead tr:first-child th { text-align: center; border-bottom: 1px solid var(--ink
 tbody tr + tr > * { border-top: 1px solid rgba(128, 128, 128, .3) }
 div.table { overflow-x: auto }
 """
-"""On top of the report's style."""
+"""On top of the style of every page."""
 
 
 def cells_table(outcomes: Sequence[Outcome], folder: str | Path) -> pandas.DataFrame:
@@ -224,6 +224,6 @@ def _page(parts) -> str:
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>eacbook table</title>'
-        f"<style>{STYLE}{WIDE}</style></head><body>\n<h1>Methods under wrong labels</h1>\n"
+        f"<style>{PAGE_STYLE}{WIDE}</style></head><body>\n<h1>Methods under wrong labels</h1>\n"
         f"<p>{html.escape(HOW)}</p>\n{body}\n</body></html>\n"
     )

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from eacbook.augment import Batch, Streams
-from eacbook.faces import SPLITS, FaceData, FaceSet, synthetic_faces
+from eacbook.faces import FaceData, FaceSet, synthetic_faces
+from eacbook.format import SPLITS
 from eacbook.hooks import Hook
 from eacbook.networks import ClassActivationNetwork, build_network
 from eacbook.noise import inject_noise

@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, load_faces
+from eacbook.faces import load_faces
 
 SCRIPT = Path(__file__).parents[1] / "data_scripts" / "affectnet.py"
 sys.path.insert(0, str(SCRIPT.parent))  # as Python does for the script

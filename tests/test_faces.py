@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eacbook.errors import InputError
-from eacbook.faces import FaceSet, load_faces, sha256_of, take
+from eacbook.faces import FaceSet, load_faces, take
+from eacbook.format import sha256_of
 from eacbook.prepared import LabelledImage, write_faces
 
 CLASSES = ("surprise", "fear", "disgust")

@@ -24,8 +24,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, load_faces
+from eacbook.faces import load_faces
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "data_scripts" / "ferplus.py"

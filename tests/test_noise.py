@@ -9,8 +9,8 @@ import torch
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES
 from eacbook.noise import (
     KINDS,
     LIKELIEST_CONFUSION,

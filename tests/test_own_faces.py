@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, load_faces
+from eacbook.faces import load_faces
 
 SCRIPTS = Path(__file__).parents[1] / "data_scripts"
 sys.path.insert(0, str(SCRIPTS))  # as Python does for the script

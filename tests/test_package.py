@@ -4,21 +4,63 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from test_cli import COMMANDS
 
 import eacbook as eb
 
-HEAVY = ("plotly", "umap", "ipywidgets", "pandas", "torchvision", "matplotlib")
+ROOT = Path(__file__).parents[1]
+HEAVY = ["plotly", "umap", "ipywidgets", "pandas", "torchvision", "matplotlib"]
 
 
-def test_importing_the_package_imports_nothing_heavy():
-    """In a fresh process, because the tests import them all."""
-    script = f"import sys, eacbook; print([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+def run_python(script):
+    """In a fresh process, because the tests import everything."""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "unneeded"),
+    [
+        ("import eacbook", [*HEAVY, "torch", "numpy"]),
+        ("from eacbook import *", HEAVY),
+        ("import eacbook.tables", ["plotly"]),
+    ],
+)
+def test_an_import_brings_nothing_heavy_that_it_does_not_need(script, unneeded):
+    done = run_python(f"import sys\n{script}\nprint([m for m in {unneeded} if m in sys.modules])")
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
     assert done.stderr == ""
+
+
+def test_the_public_names_are_the_objects_of_their_modules():
+    assert sorted(eb.__all__) == sorted(eb._MODULE_OF)
+    assert set(eb.__all__) <= set(dir(eb))
+    for name, module in eb._MODULE_OF.items():
+        assert getattr(eb, name) is getattr(getattr(eb, module), name)
+    with pytest.raises(AttributeError, match="has no attribute 'magic'"):
+        eb.magic()
+
+
+SCRIPTS = ["affectnet", "ferplus", "own_faces", "rafdb"]
+
+
+@pytest.mark.parametrize("name", ["eacbook", *SCRIPTS])
+def test_help_comes_without_torch(name):
+    """Of the scripts, everything is: no word of a set needs it."""
+    asked = [[], *([command] for command in COMMANDS)] if name == "eacbook" else [[]]
+    module = "eacbook.cli" if name == "eacbook" else name
+    done = run_python(
+        f"import sys\nsys.path.insert(0, {str(ROOT / 'data_scripts')!r})\nimport {module} as command\n"
+        f"for asked in {asked}:\n"
+        "    try: command.main([*asked, '--help'])\n"
+        "    except SystemExit as ended: assert not ended.code\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    assert done.stderr.strip() == "False"
+    assert done.stdout.startswith("usage: ")
 
 
 def test_a_training_does_not_import_torchs_compiler():
@@ -30,7 +72,7 @@ def test_a_training_does_not_import_torchs_compiler():
         "eb.train(eb.EAC(), eb.build_network('tiny', 7), faces, noisy, epochs=1, device='cpu')\n"
         "print('torch._dynamo' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_python(script)
     assert done.stdout.strip() == "False", done.stderr
 
 

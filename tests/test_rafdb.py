@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, load_faces
+from eacbook.faces import load_faces
 from eacbook.noise import noise_from_file
 
 SCRIPTS = Path(__file__).parents[1] / "data_scripts"

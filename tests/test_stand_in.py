@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from eacbook import stand_in
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, load_faces
+from eacbook.faces import load_faces
 from eacbook.noise import SINGLE_VOTES
 from eacbook.papers import find_published
 from eacbook.stand_in import answer_odds, cast_votes, find_script, name_stand_in, pack_stand_in

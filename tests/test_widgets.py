@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from eacbook.attention import relative_difference
+from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.faces import CLASSES, synthetic_faces
+from eacbook.faces import synthetic_faces
 from eacbook.hooks import SampleLosses
 from eacbook.methods import EAC, Baseline
 from eacbook.networks import build_network

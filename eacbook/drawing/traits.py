@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+from eacbook.classes import RAFDB_CLASSES as CLASSES
 
 ACTION_UNITS: dict[int, str] = {
     1: "inner brow raiser",
