@@ -1,7 +1,12 @@
 """Learn how networks memorise wrong labels, and how Erasing Attention Consistency stops it."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# Threads that wait must not keep a core busy: they would take it from a thread with work. PyTorch's
+# threads read this when PyTorch is loaded, so it helps where eacbook is imported first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from eacbook.errors import InputError, NonFiniteLossError

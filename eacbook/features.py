@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from eacbook.devices import use_threads
 from eacbook.errors import InputError
 from eacbook.files import write_tensors
 from eacbook.recording import Recorded
@@ -112,12 +113,10 @@ def map_epochs(features: Tensor, seed: int = 0) -> Tensor:
     if features.shape[1] <= MAP_NEIGHBOURS:
         raise InputError(f"a map needs more than {MAP_NEIGHBOURS} faces, got {features.shape[1]}")
     cosines = _cosines(features)
-    threads = torch.get_num_threads()
-    try:
+    # numba, under UMAP, sets PyTorch's threads with its own.
+    with use_threads(torch.get_num_threads()):
         common = _umap(cosines.mean(0), "spectral", STEPS[0], RATE[0], seed)
         maps = [_umap(epoch, common.numpy(), STEPS[1], RATE[1], seed) for epoch in cosines]
-    finally:
-        torch.set_num_threads(threads)  # numba, under UMAP, sets torch's threads with its own
     return torch.stack([_turned_to(common, own) for own in maps])
 
 

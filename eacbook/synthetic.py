@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from eacbook.devices import use_threads
 from eacbook.drawing import hair, parts, scene, skin
 from eacbook.drawing.canvas import Canvas
 from eacbook.drawing.shapes import brow_distance, eye_distance, mouth_distance, nose_distance
@@ -195,8 +196,9 @@ def render(
     images = torch.empty(len(traits["intensity"]), 3, size, size, dtype=torch.uint8, device=device)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(NOISE_POOL + size * size, generator=generator).to(device)
-    # The images are made outside the inference mode, so that they are ordinary tensors.
-    with torch.inference_mode():
+    # The images are made outside the inference mode, so that they are ordinary tensors. One thread
+    # is nearly as fast as two, and does not wait where another program keeps a core busy.
+    with use_threads(1), torch.inference_mode():
         for faces in chunks(like_beside_like(traits), size):
             canvas = Canvas({name: value[faces] for name, value in traits.items()}, size, device)
             for draw in PAINTING_ORDER:
@@ -224,7 +226,7 @@ def render_region_masks(
     """Regions bool ``[N, 4, size, size]`` of the faces with these traits."""
     count = len(traits["intensity"])
     masks = torch.zeros(count, len(REGIONS), size, size, dtype=torch.bool, device=device)
-    with torch.inference_mode():
+    with use_threads(1), torch.inference_mode():
         for faces in chunks(torch.arange(count), size):
             canvas = Canvas({name: value[faces] for name, value in traits.items()}, size, device)
             window = canvas.window(side=2.0, top=-2.0, bottom=2.0)

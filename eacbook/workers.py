@@ -22,6 +22,7 @@ import psutil
 import torch
 from filelock import FileLock, Timeout
 
+from eacbook.devices import use_threads
 from eacbook.errors import InputError
 from eacbook.training import choose_device
 
@@ -151,16 +152,12 @@ def _labelled(work: Callable, item) -> tuple:
 @contextlib.contextmanager
 def training_place(workers: Workers) -> Iterator[str | None]:
     """Inside a worker: torch's threads for this cell, and the device to train it on."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(workers.threads)
-    try:
+    with use_threads(workers.threads):
         if workers.device == "cuda" and not workers.cluster and torch.cuda.device_count() > 1:
             with _free_gpu() as device:
                 yield device
         else:
             yield workers.device
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager
