@@ -169,8 +169,9 @@ def _train_one(options: argparse.Namespace) -> None:
         rated = options.noise_kind != "annotator" and options.noise is None
         rate = 0.3 if rated else options.noise
         noisy = inject_noise(
-            train.labels, rate, classes, options.noise_kind, options.seed, votes=train.votes
-        )
+            train.labels, rate, classes, options.noise_kind, options.seed,
+            classes=faces.classes, votes=train.votes,
+        )  # fmt: skip
     network = build_network(options.network, classes, weights=options.weights, seed=options.seed)
     if network.weights_match:
         print(network.weights_match)

@@ -220,8 +220,9 @@ def _prepare(cell: Cell) -> tuple[tuple, dict]:
     faces, seed = faces_of(cell.data, cell.limit), cell.recipe.seed
     classes = faces.num_classes
     noisy = inject_noise(
-        faces.train.labels, cell.rate, classes, cell.kind, seed, votes=faces.train.votes
-    )
+        faces.train.labels, cell.rate, classes, cell.kind, seed,
+        classes=faces.classes, votes=faces.train.votes,
+    )  # fmt: skip
     network = build_network(cell.network, classes, weights=cell.weights, seed=seed)
     inputs = cell.method, network, faces, noisy
     return inputs, describe_training(*inputs, cell.recipe)

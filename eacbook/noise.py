@@ -8,6 +8,7 @@ Co-teaching, NeurIPS 2018); annotator noise is what single people really answere
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,9 @@ SINGLE_VOTES = (
 )
 """How single people answered on FERPlus: for each majority label of the seven expressions (a row) the
 mean share of every answer, on the 24,925 training faces that ``data_scripts/ferplus.py`` keeps by
-default. Measured as ``inject_noise(train.labels, None, 7, "annotator", votes=train.votes).asked``."""
+default. Measured as ``inject_noise(train.labels, None, 7, "annotator", votes=train.votes).asked``. The
+rows and columns are in the label order of :data:`eacbook.faces.CLASSES`; :func:`single_votes` has them
+in the order of a set."""
 
 
 @dataclass(frozen=True)
@@ -103,24 +106,35 @@ def symmetric_matrix(rate: float, num_classes: int) -> Tensor:
 
 
 def pair_matrix(
-    rate: float, num_classes: int, confusion: Mapping[int, int] | None = None
+    rate: float,
+    num_classes: int,
+    confusion: Mapping[int | str, int | str] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Tensor:
     """``[K,K]``: 1 - rate on the diagonal, rate at each class's likeliest confusion.
 
     Args:
         rate: 0 to 1.
-        num_classes: 7 or 8 for the expressions, or any number with a ``confusion`` of its own.
-        confusion: class to class, every class once as a key; :data:`LIKELIEST_CONFUSION` by default.
+        num_classes: K.
+        confusion: class to class, every class once as a key, by label or, where ``classes`` are given,
+            by name; by default :func:`likeliest_confusion` of ``classes``.
+        classes: K names in label order, as ``faces.classes``.
+
+    Raises:
+        InputError: neither ``confusion`` nor ``classes`` is given, or they do not fit.
     """
     _check_rate(rate)
+    _check_names(classes, num_classes)
     if confusion is None:
-        if num_classes not in (7, 8):
+        if classes is None:
             raise InputError(
-                f"pair noise knows the likeliest confusions of 7 or 8 expressions, not of "
-                f"{num_classes} classes; give a table as confusion={{0: 1, ...}}"
+                "pair noise goes by the names of the classes: give them as classes=faces.classes, or "
+                "give a table of your own as confusion={0: 1, ...}"
             )
-        names = CLASSES[:num_classes]
-        confusion = {i: CLASSES.index(LIKELIEST_CONFUSION[name]) for i, name in enumerate(names)}
+        confusion = likeliest_confusion(classes)
+    elif classes is not None:
+        places = _places(classes)
+        confusion = {_place(a, places): _place(b, places) for a, b in confusion.items()}
     everyone = set(range(num_classes))
     if set(confusion) != everyone or not set(confusion.values()) <= everyone:
         raise InputError(f"confusion must name a class for each of 0 to {num_classes - 1}")
@@ -132,6 +146,55 @@ def pair_matrix(
     return matrix
 
 
+def likeliest_confusion(classes: Sequence[str]) -> dict[int, int]:
+    """:data:`LIKELIEST_CONFUSION` by name, as labels of a set.
+
+    Args:
+        classes: K names in label order; upper and lower case are the same.
+
+    Raises:
+        InputError: a class is no expression that the table has, or the set lacks the class that it is
+            taken for.
+    """
+    places = _places(classes)
+    own = "give a table of your own to inject_noise or pair_matrix, confusion={'%s': '...', ...}"
+    confusion = {}
+    for name, place in places.items():
+        target = LIKELIEST_CONFUSION.get(name)
+        shown = _cut(classes[place])
+        if target is None:
+            raise InputError(
+                f"pair noise does not know what the class {shown!r} is taken for, only "
+                f"{', '.join(LIKELIEST_CONFUSION)}: {own % shown}"
+            )
+        if target not in places:
+            raise InputError(
+                f"pair noise takes {shown} for {target}, and the set has no class {target}: "
+                f"{own % shown}"
+            )
+        confusion[place] = places[target]
+    return confusion
+
+
+def single_votes(classes: Sequence[str]) -> Tensor:
+    """:data:`SINGLE_VOTES` in the order of a set: float32 ``[7,7]``.
+
+    Args:
+        classes: the seven expressions, in any order.
+
+    Raises:
+        InputError: the set has other classes, of which these answers say nothing.
+    """
+    places, known = _places(classes), CLASSES[: len(SINGLE_VOTES)]
+    if set(places) != set(known):
+        raise InputError(
+            f"the answers of single people are known for {', '.join(known)}; the set has "
+            f"{_some([_cut(name) for name in classes], len(CLASSES))}"
+        )
+    order = [known.index(name) for name in places]
+    return torch.tensor(SINGLE_VOTES)[order][:, order]
+
+
 def inject_noise(
     labels: Tensor,
     rate: float | None,
@@ -140,7 +203,8 @@ def inject_noise(
     seed: int = 0,
     *,
     exact: bool = True,
-    confusion: Mapping[int, int] | None = None,
+    classes: Sequence[str] | None = None,
+    confusion: Mapping[int | str, int | str] | None = None,
     matrix: Tensor | None = None,
     votes: Tensor | None = None,
 ) -> NoisyLabels:
@@ -156,6 +220,9 @@ def inject_noise(
             rates are not nested, as in the papers' files.
         exact: draw exactly round(rate x N) wrong labels (for a matrix: the nearest whole numbers in
             every row); False draws every label independently, as the papers did.
+        classes: K names in label order, as ``faces.classes``. ``"pair"`` needs them, or a
+            ``confusion``: what a class is most easily taken for goes by its name, and a number of
+            classes does not say which ones they are.
         confusion: for ``"pair"``, see :func:`pair_matrix`.
         matrix: for ``"matrix"``, float ``[K,K]`` with rows that sum to one.
         votes: for ``"annotator"``, int ``[N,K]`` annotators' votes; the given label is one vote,
@@ -165,6 +232,7 @@ def inject_noise(
         InputError: an argument is out of range or missing for this kind.
     """
     labels = _check_labels(labels, num_classes)
+    _check_names(classes, num_classes)
     if rate is not None:
         _check_rate(rate)
     generator = torch.Generator().manual_seed(_stream(kind, rate, seed))
@@ -175,7 +243,7 @@ def inject_noise(
         asked = (
             symmetric_matrix(rate, num_classes)
             if kind == "symmetric"
-            else pair_matrix(rate, num_classes, confusion)
+            else pair_matrix(rate, num_classes, confusion, classes)
         )
         count = round(rate * len(labels))
         given = (
@@ -345,6 +413,39 @@ def _check_labels(labels: Tensor, num_classes: int) -> Tensor:
     return labels
 
 
+def _check_names(classes: Sequence[str] | None, num_classes: int) -> None:
+    if classes is not None and len(classes) != num_classes:
+        raise InputError(f"{len(classes)} names of classes for {num_classes} classes")
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared: one spelling of accents, no difference of case."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).strip().casefold())
+
+
+def _places(classes: Sequence[str]) -> dict[str, int]:
+    """The label of each class by its name as it is compared."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(classes):
+        if places.setdefault(_plain(name), place) != place:
+            raise InputError(
+                f"two classes are named {_cut(name)!r}: a name must tell which one it is"
+            )
+    return places
+
+
+def _place(named: int | str, places: Mapping[str, int]) -> int:
+    """The label of a class that is named in a confusion, by its name or by its label."""
+    if not isinstance(named, str):
+        return named
+    if _plain(named) not in places:
+        raise InputError(
+            f"confusion names the class {_cut(named)!r}, and the set has "
+            f"{_some([_cut(name) for name in places], len(CLASSES))}"
+        )
+    return places[_plain(named)]
+
+
 def _check_matrix(matrix: Tensor | None, num_classes: int) -> Tensor:
     if matrix is None:
         raise InputError("noise of kind 'matrix' needs matrix=, a [K,K] table")
@@ -376,6 +477,11 @@ def _check_votes(votes: Tensor | None, labels: Tensor, num_classes: int) -> Tens
         raise InputError("votes must be counts: finite numbers, none below 0")
     own = torch.nn.functional.one_hot(labels, num_classes).double()
     return torch.where(votes.sum(1, keepdim=True) > 0, votes, own)
+
+
+def _cut(text: str, longest: int = 80) -> str:
+    """A text for a message, no longer than that."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _some(names: Sequence[str], shown: int = 3) -> str:

@@ -69,10 +69,18 @@ thead th { border-bottom: 2px solid var(--ink) } td:first-child, th:first-child 
 """Of the HTML pages. They know their theme, so the letters of their figures need not do on both."""
 
 
+def class_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each class: an expression's own by its name; others take the free ones in turn."""
+    return _filled({name: EXPRESSIONS.get(name) for name in names}, tuple(EXPRESSIONS.values()))
+
+
 def method_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each run: a method's own by its first word; others take the free ones in turn."""
     colours = {name: METHODS.get(name.partition(" ")[0]) for name in names}
-    hues = (SKY, AMBER, PURPLE, SAND, BLUE, VERMILION, GREEN, GREY)
+    return _filled(colours, (SKY, AMBER, PURPLE, SAND, BLUE, VERMILION, GREEN, GREY))
+
+
+def _filled(colours: dict[str, str | None], hues: tuple[str, ...]) -> dict[str, str]:
     free = cycle([hue for hue in hues if hue not in colours.values()] or hues)
     return {name: colour or next(free) for name, colour in colours.items()}
 

@@ -17,9 +17,11 @@ from eacbook.noise import (
     SINGLE_VOTES,
     NoisyLabels,
     inject_noise,
+    likeliest_confusion,
     noise_from_file,
     pair_matrix,
     read_label_file,
+    single_votes,
     symmetric_matrix,
     write_label_file,
 )
@@ -64,7 +66,7 @@ def test_pair_noise_flips_exactly_the_rounded_share_to_the_likeliest_confusion(
     labelled, rate, seed
 ):
     labels, num_classes = labelled
-    noisy = inject_noise(labels, rate, num_classes, "pair", seed)
+    noisy = inject_noise(labels, rate, num_classes, "pair", seed, classes=CLASSES[:num_classes])
     assert noisy.flipped.sum() == round(rate * len(labels))
     for true, wrong in zip(noisy.true[noisy.flipped], noisy.given[noisy.flipped], strict=True):
         assert CLASSES[wrong] == LIKELIEST_CONFUSION[CLASSES[true]]
@@ -85,7 +87,9 @@ def test_independent_draws_hit_the_rate_within_binomial_bounds(kind):
     count, rate = 50_000, 0.3
     labels = balanced(count, 7)
     shares = [
-        inject_noise(labels, rate, 7, kind, seed, exact=False).flipped.sum().item()
+        inject_noise(labels, rate, 7, kind, seed, exact=False, classes=CLASSES[:7])
+        .flipped.sum()
+        .item()
         for seed in range(8)
     ]
     deviation = math.sqrt(count * rate * (1 - rate))
@@ -106,7 +110,9 @@ def test_the_wrong_labels_of_two_rates_are_not_nested(exact):
 def test_the_same_seed_draws_the_same_labels_and_another_seed_others(kind, exact):
     labels = balanced(500, 7)
     state = torch.random.get_rng_state()
-    one, again, other = (inject_noise(labels, 0.3, 7, kind, s, exact=exact) for s in (5, 5, 6))
+    one, again, other = (
+        inject_noise(labels, 0.3, 7, kind, s, exact=exact, classes=CLASSES[:7]) for s in (5, 5, 6)
+    )
     assert torch.equal(one.given, again.given)
     assert not torch.equal(one.given, other.given)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -121,7 +127,7 @@ def test_the_symmetric_matrix_by_hand():
 
 
 def test_the_pair_matrix_of_seven_expressions_by_hand():
-    matrix = pair_matrix(0.2, 7)
+    matrix = pair_matrix(0.2, 7, classes=CLASSES[:7])
     # surprise <-> fear, disgust -> anger, happiness, sadness and anger -> neutral,
     # neutral -> sadness
     for source, target in enumerate([1, 0, 5, 6, 6, 6, 4]):
@@ -171,9 +177,76 @@ def test_a_confusion_that_is_none_is_refused(confusion, message):
         inject_noise(balanced(9, 3), 0.3, 3, "pair", confusion=confusion)
 
 
-def test_pair_noise_of_other_classes_asks_for_a_confusion():
-    with pytest.raises(InputError, match="confusion="):
-        inject_noise(balanced(10, 5), 0.3, 5, "pair")
+def test_pair_noise_goes_by_the_names_of_the_classes():
+    """Whatever their order and spelling; and a set of eight has contempt."""
+    for classes in (CLASSES, CLASSES[:7], tuple(reversed(CLASSES)), ("Fear", "SURPRISE")):
+        confusion = likeliest_confusion(classes)
+        assert list(confusion) == list(range(len(classes)))
+        for place, target in confusion.items():
+            assert LIKELIEST_CONFUSION[classes[place].lower()] == classes[target].lower()
+    labels = balanced(80, 8)
+    noisy = inject_noise(labels, 1.0, 8, "pair", classes=CLASSES)
+    assert noisy.given.tolist() == [likeliest_confusion(CLASSES)[k] for k in labels.tolist()]
+
+
+CKPLUS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "contempt")
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (None, "classes=faces.classes, or give a table"),
+        (CKPLUS, "takes happiness for neutral, and the set has no class neutral: .*confusion="),
+        (tuple("abcdefg"), "the class 'a' is taken for, only surprise, .*confusion="),
+        (("高兴", *CLASSES[:6]), "the class '高兴'"),
+        (("x" * 10**6, *CLASSES[:6]), "the class 'xx.{1,80}' is"),
+        (("Anger", *CLASSES[:6]), "two classes are named"),
+        (CLASSES, "8 names of classes for 7 classes"),
+    ],
+)
+def test_pair_noise_of_classes_it_does_not_know_is_refused(classes, message):
+    with pytest.raises(InputError, match=message) as error:
+        inject_noise(balanced(14, 7), 0.3, 7, "pair", classes=classes)
+    assert len(str(error.value)) < 500
+
+
+def test_a_confusion_may_name_the_classes():
+    composed, decomposed = "\u00dcberraschung", "U\u0308berraschung"
+    confusion = {decomposed: "Angst", "Angst": 2, 2: composed}
+    matrix = pair_matrix(1.0, 3, confusion, classes=(composed, "Angst", "Ekel"))
+    assert matrix.argmax(1).tolist() == [1, 2, 0]
+    with pytest.raises(InputError, match="names the class 'Freude', and the set has a, b"):
+        pair_matrix(1.0, 2, {"Freude": "a", "a": "b"}, classes=("a", "b"))
+
+
+def test_the_answers_of_single_people_follow_the_order_of_the_set():
+    order = [6, 0, 3, 2, 5, 1, 4]
+    votes = single_votes([CLASSES[place] for place in order])
+    assert votes.tolist() == torch.tensor(SINGLE_VOTES)[order][:, order].tolist()
+    for classes in (CKPLUS, CLASSES, CLASSES[:3]):
+        with pytest.raises(InputError, match="are known for surprise, .*; the set has surprise"):
+            single_votes(classes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("symmetric", [0, 1, 5, 3, 4, 3, 1, 0, 2, 3, 6, 2, 5, 6]),
+        ("pair", [0, 1, 5, 6, 4, 5, 4, 1, 1, 5, 6, 4, 5, 4]),
+        ("matrix", [0, 0, 2, 3, 4, 5, 6, 0, 1, 5, 3, 4, 5, 6]),
+        ("annotator", [4, 0, 5, 3, 3, 3, 2, 0, 0, 6, 4, 1, 4, 5]),
+    ],
+)
+def test_what_a_seed_draws_never_changes(kind, given):
+    """Stored runs and the book's text stand on these draws."""
+    matrix, votes = torch.tensor(SINGLE_VOTES), torch.arange(98).view(14, 7) % 5
+    rate = 0.5 if kind in ("symmetric", "pair") else None
+    noisy = inject_noise(
+        balanced(14, 7), rate, 7, kind, 3, classes=CLASSES[:7], matrix=matrix, votes=votes
+    )
+    assert noisy.given.tolist() == given
+    if rate:
+        assert noisy.settings == {"kind": kind, "rate": rate, "seed": 3, "exact": True}
 
 
 # ------------------------------------------------------------------------------ any matrix

@@ -105,3 +105,11 @@ def test_no_two_runs_share_a_colour():
     colours = palette.method_colours(names)
     assert list(colours) == names and len(set(colours.values())) == len(names)
     assert colours["eac"] == palette.method_colours(["eac"])["eac"] == palette.METHODS["eac"]
+
+
+def test_no_two_classes_share_a_colour():
+    names = ["calm", "surprise", "b", "c", "anger", "d", "e", "f"]
+    colours = palette.class_colours(names)
+    assert list(colours) == names and len(set(colours.values())) == len(names)
+    assert colours["anger"] == palette.EXPRESSIONS["anger"]
+    assert palette.class_colours(reversed(palette.EXPRESSIONS)) == palette.EXPRESSIONS

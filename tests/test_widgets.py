@@ -48,10 +48,20 @@ def explorer(faces):
 def test_explorer_shows_the_noise_of_its_controls(faces, explorer, kind, rate):
     explorer.kind.value = kind
     explorer.rate.value = rate
-    noisy = noise_for(faces.train.labels, 7, kind, rate)
+    noisy = noise_for(faces, kind, rate)
     assert explorer.picture.value == noise_picture(faces, noisy, torch.arange(18))
     assert f"<b>{int(noisy.flipped.sum())}</b> of 84" in explorer.counts.value
     assert explorer.rate.disabled == (kind == HUMAN)
+
+
+def test_noise_that_is_not_known_for_the_classes_is_left_out(faces, explorer):
+    assert explorer.kind.options == (SYMMETRIC, PAIR, HUMAN) and not explorer.left_out.value
+    other = NoiseExplorer(replace(faces, classes=(*CLASSES[:6], "contempt")), shown=2)
+    assert other.kind.options == (SYMMETRIC,)
+    assert "no class neutral" in other.left_out.value and "people" in other.left_out.value
+    turned = replace(faces, classes=tuple(reversed(CLASSES[:7])))
+    noisy = noise_for(turned, HUMAN, 0)
+    assert torch.equal(noisy.asked, noise_for(faces, HUMAN, 0).asked.flip(0, 1))
 
 
 def test_saved_notebook_gets_the_current_picture(explorer):

@@ -114,16 +114,13 @@ def feature_data(
         (E rows of texts).
     """
     first = next(iter(recorded.values()))
-    colours = list(palette.EXPRESSIONS.values())
+    colours = palette.class_colours(faces.classes)
     return {
         "epochs": [epoch + 1 for epoch in epochs],
         "classes": list(faces.classes),
         "given": first.given.tolist(),
         "true": first.true.tolist(),
-        "class_colours": [
-            palette.EXPRESSIONS.get(name, colours[label % len(colours)])
-            for label, name in enumerate(faces.classes)
-        ],
+        "class_colours": [colours[name] for name in faces.classes],
         "label_colours": [palette.RIGHT, palette.WRONG],
         "atlas": "data:image/webp;base64," + _encoded(_atlas(faces.train.images[first.rows])),
         "face": FACE,
