@@ -7,6 +7,7 @@ al., CVPR 2016). A loss on the maps therefore moves the features and never the c
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.errors import InputError
-from eacbook.weights import Match, fill_network, load_weights
+from eacbook.weight_files import read_weights
+from eacbook.weights import OF_RUL, Match, fill_network, own_tensors
 
 
 class ClassActivationNetwork(nn.Module):
@@ -55,6 +57,78 @@ class ClassActivationNetwork(nn.Module):
         """Features ``[B,C,h,w]`` of the backbone to logits ``[B,K]`` and maps ``[B,K,h,w]``."""
         maps = functional.conv2d(features, self.fc.weight.detach()[:, :, None, None])
         return at_least_float32(self.fc(features.mean((2, 3)))), maps
+
+
+class RelativeUncertaintyNetwork(nn.Module):
+    """A backbone under a branch for the feature, one for its uncertainty, and a classifier.
+
+    :class:`eacbook.methods.RUL` trains it.
+
+    Args:
+        network: with a ``backbone`` and a classifier ``fc``, which is replaced.
+        shape: ``(C, h, w)`` of the backbone's features: a branch has weights for every place, so the
+            images are always of one size.
+        dimension: D, of the feature.
+        dropout: probability.
+
+    Attributes:
+        shape: as given.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        shape: tuple[int, int, int],
+        dimension: int,
+        dropout: float = 0.4,
+    ):
+        super().__init__()
+        self.name, self.weights = network.name, network.weights
+        self.weights_match: Match | None = getattr(network, "weights_match", None)
+        self.backbone = network.backbone
+        self.shape = shape
+
+        def branch() -> nn.Sequential:
+            return nn.Sequential(
+                nn.BatchNorm2d(shape[0], eps=2e-5, affine=False),
+                nn.Dropout(dropout),
+                nn.Flatten(),
+                nn.Linear(math.prod(shape), dimension),
+                nn.BatchNorm1d(dimension, eps=2e-5),
+            )
+
+        self.mu, self.log_variance = branch(), branch()
+        self.fc = nn.Linear(dimension, network.fc.out_features)
+        self.to(network.fc.weight.device)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised ``[B,3,H,W]`` to logits ``[B,K]`` and maps ``[B,K,h,w]``."""
+        return self.classify(self.backbone(images))
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``[B,C,h,w]`` of the backbone to logits ``[B,K]`` and maps ``[B,K,h,w]``.
+
+        The way from the features to the logits is linear where batch normalisation uses its running
+        statistics: the logits are the mean of the maps over the places, and a constant. The maps
+        always use them, and hold the weights fast, as :class:`ClassActivationNetwork` does.
+
+        Raises:
+            InputError: the images are of another size than those it was made for.
+        """
+        if features.shape[1:] != self.shape:
+            raise InputError(
+                f"the head of RUL was trained on features of {tuple(self.shape)} and gets "
+                f"{tuple(features.shape[1:])}: give images of the size it was trained on"
+            )
+        normalised, _, _, linear, norm = self.mu
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        weights = (self.fc.weight * scale) @ linear.weight
+        weights = weights.detach().view(len(weights), *self.shape)
+        before = functional.batch_norm(
+            features, normalised.running_mean, normalised.running_var, eps=normalised.eps
+        )
+        maps = torch.einsum("bchw,kchw->bkhw", before, weights) * math.prod(self.shape[1:])
+        return at_least_float32(self.fc(self.mu(features))), maps
 
 
 class ResidualBlock(nn.Module):
@@ -139,11 +213,12 @@ IMAGENET = ("resnet18", "resnet50")
 
 def build_network(
     name: str, num_classes: int, *, weights: str | Path | None = None, seed: int = 0
-) -> ClassActivationNetwork:
+) -> ClassActivationNetwork | RelativeUncertaintyNetwork:
     """A network by name.
 
     Which face-trained weights belong to which network: ``docs/weights.md``. What of them matched
-    stands in the network's ``weights_match``, one line as text.
+    stands in the network's ``weights_match``, one line as text. The weights of your own run bring
+    their classifier where the number of classes is the same; those of a run of RUL bring its head.
 
     Args:
         name: ``"tiny"`` (drawn faces on a CPU), ``"resnet18"`` or ``"resnet50"`` (torchvision's),
@@ -164,17 +239,34 @@ def build_network(
         network = ClassActivationNetwork(backbone, channels, num_classes, name)
     if weights is not None:
         network.weights = str(weights)
-        network.weights_match = _start_from(network, network.weights)
+        tensors = _find_weights(name, network.weights)
+        with seeded(seed):
+            network = _with_head_of(network, own_tensors(tensors))
+        network.weights_match = fill_network(network, tensors, network.weights)
     return network.to(memory_format=torch.channels_last)
 
 
-def _start_from(network: ClassActivationNetwork, weights: str) -> Match:
+def _find_weights(name: str, weights: str) -> dict[str, Tensor]:
     if weights == "imagenet":
-        return fill_network(network, _imagenet(network.name), "imagenet")
+        return _imagenet(name)
     if not Path(weights).exists():
-        known = "'imagenet' or a file" if network.name in IMAGENET else "a file"
-        raise InputError(f"there are no weights {weights!r} for {network.name!r}: expected {known}")
-    return load_weights(network, weights)
+        known = "'imagenet' or a file" if name in IMAGENET else "a file"
+        raise InputError(f"there are no weights {weights!r} for {name!r}: expected {known}")
+    return read_weights(weights)
+
+
+def _with_head_of(network: ClassActivationNetwork, own: dict[str, Tensor]) -> nn.Module:
+    """The network under the head of RUL, if these are the weights of a run of RUL."""
+    if OF_RUL not in own:
+        return network
+    dimension, inputs = own[OF_RUL].shape if own[OF_RUL].ndim == 2 else (0, 0)
+    channels = network.fc.in_features
+    side = math.isqrt(inputs // channels)
+    if not dimension or inputs != channels * side**2:
+        raise InputError(
+            f"{network.weights} is a run of RUL with another network than {network.name!r}"
+        )
+    return RelativeUncertaintyNetwork(network, (channels, side, side), dimension)
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:

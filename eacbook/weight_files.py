@@ -27,6 +27,8 @@ SAFE_TORCH = "2.10"
 _LEGACY = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")
 _WEB_PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
 _WRAPPERS = ("model", "net", "network", "state_dict", "model_state_dict")
+_NESTED = 4
+"""How many wrappers may lie in one another; a dictionary may hold itself."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -94,15 +96,28 @@ def _read_torch(path: Path) -> object:
         with zipfile.ZipFile(path) as archive:
             # PyTorch never compresses; what says it is larger than its file is made to fill memory.
             unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > path.stat().st_size:
-            raise _not_weights(path, "unpacked it would be larger than the file")
+            if unpacked > path.stat().st_size:
+                raise _not_weights(path, "unpacked it would be larger than the file")
+            _check_crc(path, archive)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _check_crc(path: Path, archive: zipfile.ZipFile) -> None:
+    """PyTorch writes the CRC-32 of every part and does not look at it when it reads."""
+    if not any(entry.CRC for entry in archive.infolist()):
+        return  # written under torch.serialization.set_crc32_options(False)
+    damaged = archive.testzip()
+    if damaged is not None:
+        raise InputError(
+            f"{path} is damaged: the bytes of {damaged[:80]} are not those that were written (their "
+            "CRC-32 differs); copy or download the file again"
+        )
+
+
 def _tensors_of(tree: object) -> dict[str, Tensor]:
-    for key in _WRAPPERS:
-        if isinstance(tree, Mapping) and isinstance(tree.get(key), Mapping):
-            tree = tree[key]
+    for _ in range(_NESTED):
+        inner = [tree[key] for key in _WRAPPERS if isinstance(tree, Mapping) and key in tree]
+        tree = next((part for part in inner if isinstance(part, Mapping)), tree)
     if not isinstance(tree, Mapping):
         return {}
     tensors = {

@@ -12,12 +12,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from eacbook.errors import InputError
 from eacbook.weight_files import read_weights
 
-_PREFIXES = ("module.", "network.", "backbone.")
+_ADDED_ANYWHERE = {
+    "module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"
+}  # fmt: skip
+"""By torch's DataParallel, torch.compile, FSDP and activation checkpointing."""
+
+_ADDED_IN_FRONT = {"model", "net", "network", "encoder"}
+"""By Lightning and others, who keep the network as a part of something."""
+
+_EXTENSIONS = {"importance", "peer", "mu", "log_variance"}
+"""What SCN, Co-teaching and RUL add to a network, beside its backbone and its classifier."""
+
+OF_RUL, _OF_LAYER1 = "mu.3.weight", "layer1.0.conv1.weight"
 _COUNTER = "num_batches_tracked"
 _VGGFACE2_PEOPLE = 8631
 _ENOUGH = 0.9
@@ -69,7 +81,8 @@ def load_weights(network: nn.Module, path: str | Path) -> Match:
         did not.
 
     Raises:
-        InputError: the file cannot be read, or is not for this network.
+        InputError: the file cannot be read, is not for this network, or holds what no network
+            learns: NaN, infinity, whole numbers, or the same number everywhere.
     """
     return fill_network(network, read_weights(path), str(path))
 
@@ -83,12 +96,16 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
         source: where they come from, for the messages.
 
     Raises:
-        InputError: they are not for this network.
+        InputError: see :func:`load_weights`; the network is then as it was.
     """
-    own = all(name.startswith(("backbone.", "fc.")) for name in tensors)
-    given = {_published(name): tensor for name, tensor in tensors.items()}
+    state, of_ours = network.state_dict(), own_tensors(tensors)
+    # RUL's classifier stands on RUL's branches: under another head it means nothing, even if it fits.
+    own = bool(of_ours) and (OF_RUL in of_ours) == (OF_RUL in state)
+    short = _published if len(set(map(_published, state))) == len(state) else str
+    places = {short(name): tensor for name, tensor in state.items()}
+    names = _names_in(network, places, {name: short(name) for name in tensors})
+    given = {names[name]: tensor for name, tensor in tensors.items()}
     _refuse_torchvision_for_vggface2(network, given, source)
-    places = {_published(name): tensor for name, tensor in network.state_dict().items()}
     usable = {name: tensor for name, tensor in given.items() if own or not name.startswith("fc.")}
     fitting = {
         name: tensor
@@ -112,19 +129,106 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
     backbone = [name for name in wanted if not name.startswith("fc.")]
     lacking = [name for name in backbone if name not in fitting]
     if len(lacking) > (1 - _ENOUGH) * len(backbone):
-        raise InputError(_no_match(network, match, given, places))
+        raise InputError(_no_match(network, match, tensors, given, places))
+    _refuse_double_names({name: place for name, place in names.items() if place in fitting}, source)
+    own_names = {names[name]: name for name in tensors if names[name] in fitting}
+    for name, tensor in fitting.items():
+        if not name.endswith(_COUNTER):
+            fitting[name] = _as_numbers(tensor, places[name].dtype, own_names[name], source)
+    kernels = {
+        name: fitting[name] for name in backbone if name in fitting and fitting[name].ndim > 1
+    }
+    if kernels and all(tensor.min() == tensor.max() for tensor in kernels.values()):
+        raise InputError(
+            f"{source} was learnt by no network: all numbers of {_some(kernels)} are the same"
+        )
     for name, tensor in fitting.items():
         places[name].copy_(tensor)
+    if network.name == "resnet50" and "layer1" not in own_names.get(_OF_LAYER1, "layer1"):
+        warnings.warn(
+            f"{source} names its tensors as EAC's published code does, whose ResNet-50 is the network "
+            "'resnet50-caffe': they fit torchvision's 'resnet50' and compute something else there",
+            stacklevel=3,
+        )
+    empty = [name for name, tensor in kernels.items() if not tensor.any()]
+    if empty:
+        warnings.warn(f"{source} holds nothing but zeros in {_some(empty)}", stacklevel=3)
     if lacking:
         warnings.warn(str(match), stacklevel=3)
     return match
 
 
+def own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a run of eacbook under its own names; none where the file is somebody else's."""
+    named = {_without_wrappers(name): tensor for name, tensor in tensors.items()}
+    parts = {name.partition(".")[0] for name in named}
+    own = {"backbone", "fc"} <= parts <= {"backbone", "fc"} | _EXTENSIONS
+    return named if own else {}
+
+
+def _without_wrappers(name: str, in_front: set[str] = _ADDED_IN_FRONT) -> str:
+    parts = [part for part in name.split(".") if part not in _ADDED_ANYWHERE]
+    while len(parts) > 1 and parts[0] in in_front:
+        del parts[0]
+    return ".".join(parts)
+
+
 def _published(name: str) -> str:
-    """``module.conv1.weight`` and ``backbone.conv1.weight`` are both published as conv1.weight."""
-    while name.startswith(_PREFIXES):
-        name = name.partition(".")[2]
-    return name
+    """``model.conv1.weight`` and ``backbone.conv1.weight`` are both published as conv1.weight."""
+    return _without_wrappers(name, _ADDED_IN_FRONT | {"backbone"})
+
+
+def _names_in(
+    network: nn.Module, places: Mapping[str, Tensor], published: Mapping[str, str]
+) -> dict[str, str]:
+    """What the tensors of a file are called in the network, by their names in the file.
+
+    EAC, SCN and RUL save ``features.0.weight``: the parts of a ResNet in a ``nn.Sequential``. They
+    stand there in the order of the network's own backbone, which tells their names.
+    """
+    backbone = getattr(network, "backbone", None)
+    parts = backbone.named_children() if isinstance(backbone, nn.Sequential) else ()
+    by_number = {str(number): name for number, (name, _) in enumerate(parts)}
+    names = {}
+    for name, place in published.items():
+        number, _, rest = place.removeprefix("features.").partition(".")
+        by_order = f"{by_number.get(number)}.{rest}"
+        names[name] = by_order if place not in places and by_order in places else place
+    return names
+
+
+def _refuse_double_names(names: Mapping[str, str], source: str) -> None:
+    """A file of two networks, for example: which of them is meant cannot be known."""
+    seen: dict[str, str] = {}
+    for name, place in names.items():
+        if place in seen:
+            raise InputError(
+                f"{source} holds {_cut(seen[place])} and {_cut(name)}, which are the same tensor of "
+                "the network: keep one of them in the file"
+            )
+        seen[place] = name
+
+
+def _as_numbers(tensor: Tensor, dtype: torch.dtype, name: str, source: str) -> Tensor:
+    """A tensor as the network holds it, if its numbers can be weights."""
+    name = _cut(name)
+    if not tensor.is_floating_point():
+        raise InputError(
+            f"{source}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, expected floating "
+            "point numbers"
+        )
+    numbers = tensor.to(dtype)
+    finite = int(numbers.isfinite().sum())
+    if finite < numbers.numel():
+        what = "NaN" if numbers.isnan().any() else "infinity"
+        raise InputError(
+            f"{source}: {name} holds {what}: {numbers.numel() - finite:,} of its {numbers.numel():,} "
+            "numbers cannot be used; take another copy, or weights from before the training went "
+            "wrong"
+        )
+    if name.endswith("running_var") and (numbers < 0).any():
+        raise InputError(f"{source}: {name} holds variances below 0")
+    return numbers
 
 
 def _refuse_torchvision_for_vggface2(
@@ -142,7 +246,11 @@ def _refuse_torchvision_for_vggface2(
 
 
 def _no_match(
-    network: nn.Module, match: Match, given: Mapping[str, Tensor], places: Mapping[str, Tensor]
+    network: nn.Module,
+    match: Match,
+    tensors: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    places: Mapping[str, Tensor],
 ) -> str:
     text = f"{match.source} is not for the network {network.name!r}: {match}"
     if match.wrong_shape:
@@ -151,10 +259,14 @@ def _no_match(
             f"{text}. {name} is {list(given[name].shape)} in the file and "
             f"{list(places[name].shape)} in the network"
         )
-    return f"{text}. The file begins with {_some(given)}, the network with {_some(places)}"
+    return f"{text}. The file begins with {_some(tensors)}, the network with {_some(places)}"
 
 
 def _some(names: Iterable[str]) -> str:
-    names = [name if len(name) < 60 else name[:57] + "..." for name in names]
+    names = [_cut(name) for name in names]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(names[:4]) + more
+
+
+def _cut(name: str) -> str:
+    return name if len(name) < 60 else name[:57] + "..."

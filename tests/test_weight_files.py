@@ -301,6 +301,41 @@ def test_a_cut_off_file_is_refused_wherever_it_was_cut(form, tmp_path):
             read_weights(written(tmp_path, data[:length]))
 
 
+@pytest.mark.parametrize("name", ["data/0", "data/1", "data.pkl"])
+def test_one_flipped_bit_in_a_file_of_pytorch_is_noticed(name, tmp_path):
+    data = torch_file({n: torch.from_numpy(array) for n, array in ARRAYS.items()}, new=True)
+    assert same(read_weights(written(tmp_path, data)))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        (entry,) = (part for part in archive.infolist() if part.filename.endswith(name))
+        start = data.index(archive.read(entry), entry.header_offset)
+    for place in (start, start + entry.file_size // 2, start + entry.file_size - 1):
+        broken = bytearray(data)
+        broken[place] ^= 4
+        path = written(tmp_path, bytes(broken))
+        with pytest.raises(
+            InputError, match=f"is damaged: the bytes of .*{name}.*CRC-32"
+        ) as caught:
+            read_weights(path)
+        assert str(caught.value).startswith(str(path))
+
+
+def test_a_file_that_was_written_without_crc_is_read(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        data = torch_file({n: torch.from_numpy(array) for n, array in ARRAYS.items()}, new=True)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert same(read_weights(written(tmp_path, data)))
+
+
+def test_a_dictionary_that_holds_itself_is_refused(tmp_path):
+    tree = {}
+    tree["model"] = tree
+    with pytest.raises(InputError, match="there are no tensors in it"):
+        read_weights(written(tmp_path, torch_file(tree, new=True)))
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [

@@ -9,12 +9,16 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchvision
-from conftest import same_weights
+from conftest import QUICK, batch, same_weights
 from safetensors.torch import save_file
 
 from eacbook.errors import InputError
+from eacbook.evaluate import predict
 from eacbook.files import write_tensors
+from eacbook.methods import EAC, RUL, SCN, Baseline, SmallLoss
 from eacbook.networks import IMAGENET, NETWORKS, build_network
+from eacbook.runs import find_or_train
+from eacbook.training import Recipe, extend_network
 from eacbook.weights import Match, load_weights
 
 COUNTED = "num_batches_tracked"
@@ -111,6 +115,156 @@ def test_a_part_of_the_backbone_that_does_not_match_is_warned_of(tmp_path):
         network = build_network("resnet18", 7, weights=path, seed=3)
     random = build_network("resnet18", 7, seed=3)
     assert torch.equal(network.backbone.conv1.weight, random.backbone.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "module.",
+        "_orig_mod.",
+        "model.",
+        "encoder.",
+        "net.",
+        "model._orig_mod.module.encoder.",
+        "module._fsdp_wrapped_module.",
+    ],
+)
+def test_what_others_put_in_front_of_names_comes_off(prefix, tmp_path):
+    own = build_network("tiny", 7, seed=5)
+    state = {prefix + name: tensor for name, tensor in own.state_dict().items()}
+    network = build_network("tiny", 7, weights=torch_file(tmp_path / "own.pth", state))
+    assert same_weights(network, own), "with its classifier"
+    inside = {
+        name.replace("backbone.", f"backbone.{prefix}"): tensor
+        for name, tensor in own.state_dict().items()
+    }
+    state = {"state_dict": {"model": inside}, "epoch": 3}
+    network = build_network("tiny", 7, weights=torch_file(tmp_path / "own.pth", state))
+    assert same_weights(network, own)
+
+
+CHILDREN = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]
+
+
+@pytest.mark.parametrize("front", ["features.", "module.features.", ""])
+def test_the_numbered_names_of_eac_scn_and_rul(front, tmp_path):
+    tensors = published(classes=7)
+    numbered = {
+        f"{front}{CHILDREN.index(part)}.{rest}": tensors[f"{part}.{rest}"]
+        for part, _, rest in (name.partition(".") for name in tensors)
+        if part != "fc"
+    }
+    content = {"model_state_dict": numbered, "fc_state_dict": {"weight": torch.ones(7, 64)}}
+    network = build_network("resnet18", 7, weights=torch_file(tmp_path / "rul.pth", content))
+    assert holds(network, tensors)
+    assert network.weights_match.missing == ("fc.weight", "fc.bias")
+
+
+def test_numbered_names_of_a_resnet50_may_be_those_of_caffes(tmp_path):
+    numbered = {
+        f"features.{CHILDREN.index(name.partition('.')[0])}.{name.partition('.')[2]}": tensor
+        for name, tensor in published("resnet50").items()
+        if not name.startswith("fc.")
+    }
+    path = torch_file(tmp_path / "eac.pth", numbered)
+    with pytest.warns(UserWarning, match="is the network 'resnet50-caffe'"):
+        build_network("resnet50", 7, weights=path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_network("resnet50-caffe", 7, weights=path)
+
+
+def changed(network, name, change):
+    state = {n: tensor.clone() for n, tensor in network.state_dict().items()}
+    state[name] = change(state[name])
+    return state
+
+
+def one(value):
+    def put(tensor):
+        tensor[(0,) * tensor.ndim] = value
+        return tensor
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("backbone.1.0.weight", one(float("nan")), "backbone.1.0.weight holds NaN: 1 of its 4,608"),
+        (
+            "backbone.0.2.running_mean",
+            one(-float("inf")),
+            "running_mean holds infinity: 1 of its 16",
+        ),
+        ("fc.bias", one(float("nan")), "fc.bias holds NaN"),
+        ("fc.weight", lambda t: t.double() * 1e300, "fc.weight holds infinity: 448 of its 448"),
+        ("backbone.0.2.running_var", one(-1e-3), "running_var holds variances below 0"),
+        ("backbone.1.0.weight", lambda t: t.long(), "holds int64, expected floating point"),
+        ("backbone.1.0.weight", lambda t: t > 0, "holds bool, expected floating point"),
+        ("backbone.1.0.weight", lambda t: t + 0j, "holds complex64, expected floating point"),
+    ],
+)
+def test_what_is_no_number_is_said_with_the_tensors_name(name, change, sentence, tmp_path):
+    path = torch_file(tmp_path / "w.pth", changed(build_network("tiny", 7, seed=5), name, change))
+    network = build_network("tiny", 7, seed=2)
+    with pytest.raises(InputError, match=sentence) as caught:
+        load_weights(network, path)
+    assert str(caught.value).startswith(str(path))
+    assert same_weights(network, build_network("tiny", 7, seed=2)), "nothing is half loaded"
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_network_of_one_number_is_refused(value, tmp_path):
+    state = {n: torch.full_like(t, value) for n, t in build_network("tiny", 7).state_dict().items()}
+    with pytest.raises(InputError, match=r"learnt by no network: all numbers of 0.0.weight"):
+        build_network("tiny", 7, weights=torch_file(tmp_path / "zeros.pth", state))
+
+
+def test_a_layer_of_zeros_is_warned_of(tmp_path):
+    state = changed(build_network("tiny", 7), "backbone.1.0.weight", torch.zeros_like)
+    with pytest.warns(UserWarning, match="nothing but zeros in 1.0.weight"):
+        build_network("tiny", 7, weights=torch_file(tmp_path / "zeros.pth", state))
+
+
+def test_what_is_not_loaded_is_not_looked_at(tmp_path):
+    state = published() | {"fc.weight": torch.full((1000, 512), float("nan"))}
+    state["bn1.num_batches_tracked"] = torch.tensor(float("nan"))
+    build_network("resnet18", 7, weights=torch_file(tmp_path / "people.pth", state))
+
+
+def test_two_networks_in_one_file_are_not_mixed(tmp_path):
+    state = build_network("tiny", 7).state_dict()
+    both = {f"{front}.{n}": t for front in ("model", "net") for n, t in state.items()}
+    with pytest.raises(InputError, match="model.backbone.0.0.weight and net.backbone.0.0.weight"):
+        build_network("tiny", 7, weights=torch_file(tmp_path / "two.pth", both))
+
+
+@pytest.mark.parametrize(
+    "method", [Baseline(), SmallLoss(noise_rate=0.25), SCN(), RUL(), EAC()], ids=lambda m: m.name
+)
+def test_a_run_of_every_method_brings_its_classifier(method, faces, noisy, tmp_path):
+    start = build_network("tiny", 3)
+    run = find_or_train(method, start, faces, noisy, folder=tmp_path, **QUICK | {"epochs": 1})
+    (path,) = tmp_path.glob("*/network.safetensors")
+    network = build_network("tiny", 3, weights=path)
+    images = faces.test.images
+    assert torch.equal(predict(network, images), predict(run.network, images))
+    assert "fc.weight" in network.weights_match.loaded and not network.weights_match.missing
+    if isinstance(method, RUL):
+        more = extend_network(method, network, faces, Recipe())
+        assert torch.equal(predict(more, images), predict(run.network, images))
+        with pytest.raises(InputError, match=r"trained on features of \(64, 2, 2\) and gets"):
+            network(torch.zeros(1, 3, 48, 48))
+        plain = load_weights(build_network("tiny", 3), path)
+        assert plain.missing == ("fc.weight", "fc.bias"), "RUL's classifier is not for pooled ones"
+    again = [Baseline(), SmallLoss(noise_rate=0.25), SCN(), RUL(), EAC()]
+    for other in again:
+        extended = extend_network(other, network, faces, Recipe())
+        losses = other.loss(extended.train(), batch(4, [0, 1, 2, 0]))
+        assert losses["loss"].isfinite()
+    peers = extend_network(SmallLoss(noise_rate=0.25), network, faces, Recipe())
+    assert not torch.equal(peers.fc.weight, peers.peer.fc.weight), "or they would stay the same"
 
 
 def test_what_matches_is_no_reason_for_a_warning(tmp_path):

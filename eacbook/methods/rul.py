@@ -30,7 +30,12 @@ from torch.nn import functional
 from eacbook.augment import Batch, RandomErasing
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import at_least_float32, evaluation_mode, seeded
+from eacbook.networks import (
+    RelativeUncertaintyNetwork,
+    at_least_float32,
+    evaluation_mode,
+    seeded,
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,22 @@ class RUL(Method):
             raise InputError(f"head_rate must be a number above 0, got {self.head_rate}")
 
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
-        """The network with both branches and a classifier of their feature."""
+        """The network with both branches and a classifier of their feature.
+
+        A network from the weights of a run of RUL has them already, and keeps them if they fit.
+        """
+        with evaluation_mode(network.backbone), torch.no_grad():
+            images = network.fc.weight.new_zeros(1, 3, size, size)
+            shape = network.backbone(images).shape[1:]
+        if isinstance(network, RelativeUncertaintyNetwork) and (shape, self.dimension) == (
+            network.shape,
+            network.fc.in_features,
+        ):
+            for branch in (network.mu, network.log_variance):
+                branch[1].p = self.dropout
+            return network
         with seeded(seed):
-            return RelativeUncertaintyNetwork(network, size, self.dimension, self.dropout)
+            return RelativeUncertaintyNetwork(network, shape, self.dimension, self.dropout)
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         if len(batch.labels) < 2:
@@ -85,57 +103,3 @@ class RUL(Method):
             "sample_losses": losses,
             "sample_uncertainty": uncertainty,
         }
-
-
-class RelativeUncertaintyNetwork(nn.Module):
-    """A backbone under a branch for the feature, one for its uncertainty, and a classifier.
-
-    Args:
-        network: with a ``backbone`` and a classifier ``fc``, which is replaced.
-        size: height and width of the images in pixels: a branch has weights for every place.
-        dimension: D, of the feature.
-        dropout: probability.
-    """
-
-    def __init__(self, network: nn.Module, size: int, dimension: int, dropout: float):
-        super().__init__()
-        self.name, self.weights = network.name, network.weights
-        self.backbone = network.backbone
-        with evaluation_mode(self.backbone), torch.no_grad():
-            weight = network.fc.weight
-            channels, *self.places = self.backbone(weight.new_zeros(1, 3, size, size)).shape[1:]
-
-        def branch() -> nn.Sequential:
-            return nn.Sequential(
-                nn.BatchNorm2d(channels, eps=2e-5, affine=False),
-                nn.Dropout(dropout),
-                nn.Flatten(),
-                nn.Linear(channels * self.places[0] * self.places[1], dimension),
-                nn.BatchNorm1d(dimension, eps=2e-5),
-            )
-
-        self.mu, self.log_variance = branch(), branch()
-        self.fc = nn.Linear(dimension, network.fc.out_features)
-        self.to(weight.device)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised ``[B,3,H,W]`` to logits ``[B,K]`` and maps ``[B,K,h,w]``."""
-        return self.classify(self.backbone(images))
-
-    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features ``[B,C,h,w]`` of the backbone to logits ``[B,K]`` and maps ``[B,K,h,w]``.
-
-        The way from the features to the logits is linear where batch normalisation uses its running
-        statistics: the logits are the mean of the maps over the places, and a constant. The maps
-        always use them, and hold the weights fast, as :class:`eacbook.networks.ClassActivationNetwork`
-        does.
-        """
-        normalised, _, _, linear, norm = self.mu
-        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        weights = (self.fc.weight * scale) @ linear.weight
-        weights = weights.detach().view(len(weights), -1, *self.places)
-        before = functional.batch_norm(
-            features, normalised.running_mean, normalised.running_var, eps=normalised.eps
-        )
-        maps = torch.einsum("bchw,kchw->bkhw", before, weights) * (self.places[0] * self.places[1])
-        return at_least_float32(self.fc(self.mu(features))), maps

@@ -28,7 +28,7 @@ from torch.nn import functional
 from eacbook.augment import Batch, RandomErasing
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import at_least_float32, seeded
+from eacbook.networks import RelativeUncertaintyNetwork, at_least_float32, seeded
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,12 @@ class SCN(Method):
 
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
         """The network with a layer ``importance``: pooled features to alpha before the sigmoid."""
+        of_rul = isinstance(
+            network, RelativeUncertaintyNetwork
+        )  # its classifier is not on features
+        channels = network.shape[0] if of_rul else network.fc.in_features
         with seeded(seed):
-            network.importance = nn.Linear(network.fc.in_features, 1)
+            network.importance = nn.Linear(channels, 1)
         return network
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:

@@ -21,13 +21,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import Batch, RandomErasing
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import NETWORKS, build_network
+from eacbook.networks import NETWORKS, build_network, seeded
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class SmallLoss(Method):
         network.peer = build_network(
             network.name, network.fc.out_features, weights=network.weights, seed=seed + PEER
         )
+        # Weights that bring a classifier give the same one to both, and equal networks stay equal.
+        if torch.equal(network.peer.fc.weight, network.fc.weight.to(network.peer.fc.weight)):
+            with seeded(seed + PEER):
+                network.peer.fc.reset_parameters()
         return network
 
     def left_out(self, epoch: int) -> float:
