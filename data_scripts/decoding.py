@@ -7,7 +7,6 @@ core are in memory at a time.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections import Counter, deque
@@ -22,15 +21,13 @@ from sources import Opener, read_bytes
 from tqdm import tqdm
 
 from eacbook.errors import InputError
+from eacbook.picture_files import read_picture
 from eacbook.prepared import LabelledImage
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
-
-# Beyond any camera's picture: a file of more is a decompression bomb.
-LARGEST_IMAGE_BYTES, MOST_PIXELS = 1 << 26, 64_000_000
+LARGEST_IMAGE_BYTES = 1 << 26
 
 WORKERS = os.cpu_count() or 1
 IN_FLIGHT = 4 * WORKERS
@@ -62,27 +59,6 @@ def is_image(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in SUFFIXES
 
 
-def decode_image(data: bytes, name: str, change: Callable, formats: tuple[str, ...]) -> np.ndarray:
-    """Decode a picture and change it to its final form, uint8 ``[H,W]`` or ``[H,W,3]``.
-
-    Raises:
-        InputError: it is no picture of these formats, or a bomb, or ``change`` says so.
-    """
-    try:
-        # Only the header is read here: what it promises is known before anything is decoded.
-        image = Image.open(io.BytesIO(data), formats=formats)
-        if image.width * image.height > MOST_PIXELS:
-            raise InputError(
-                f"{name} has {image.width}x{image.height} pixels, expected at most {MOST_PIXELS:,}"
-            )
-        return np.asarray(change(image))
-    except InputError:
-        raise
-    except Exception as error:  # Pillow raises what its codecs raise: SyntaxError, struct.error...
-        kinds = " or ".join(formats)
-        raise InputError(f"{name} does not decode as {kinds} ({error})") from error
-
-
 def new_notes(classes: Sequence[str], reasons: Iterable[str]) -> dict[str, dict[str, Counter]]:
     """Counters by split: of what is kept, for each class, and of what is dropped, for each reason."""
     return {
@@ -97,6 +73,7 @@ def decode_all(
     notes: dict[str, dict[str, Counter]],
     *,
     skip_broken: bool,
+    upright: bool = False,
 ) -> Iterator[LabelledImage]:
     """The faces with their pixels, RGB, in order; what does not decode stops, or is counted.
 
@@ -105,13 +82,14 @@ def decode_all(
         change: cuts and scales an RGB picture to its final size.
         notes: of :func:`new_notes`, with a reason ``"broken"``; what comes is counted here.
         skip_broken: whether broken pictures are left out.
+        upright: whether a picture is turned as its camera noted. Published sets are read as their
+            pixels are stored: so their papers read them, and so their boxes count.
     """
     classes, broken = list(notes["kept"]), notes["dropped"]["broken"]
 
     def work(face: Face, data: bytes) -> np.ndarray:
-        return decode_image(
-            data, face.path, lambda image: change(image.convert("RGB"), face), FORMATS
-        )
+        image = read_picture(data, face.path, upright=upright)
+        return np.asarray(change(image.convert("RGB"), face))
 
     def start(face: Face) -> Future:
         try:

@@ -22,13 +22,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from command import run
-from decoding import decode_image
-from PIL import Image
 from sources import Files, Opener, open_files, read_bytes, read_csv
 from tqdm import tqdm
 
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
+from eacbook.picture_files import read_picture
 from eacbook.prepared import LabelledImage, write_faces
 
 CHOICES = (
@@ -55,7 +54,7 @@ REASONS = {
 }
 
 # Many times what FERPlus needs: beyond this a file is not FERPlus, or a decompression bomb.
-LARGEST_IMAGE_BYTES, MOST_ROWS = 1 << 20, 100_000
+LARGEST_IMAGE_BYTES, MOST_PIXELS, MOST_ROWS = 1 << 20, 1 << 20, 100_000
 
 LICENCE = (
     "Images: FER2013, ICML 2013 challenge on Kaggle, for research, not to be passed on. Votes: "
@@ -309,15 +308,11 @@ def decode_text(text: str, where: str) -> np.ndarray:
 
 
 def decode_png(opener: Opener, path: str) -> np.ndarray:
-    def checked(image: Image.Image) -> Image.Image:
-        if image.size != (SIZE, SIZE):
-            raise InputError(
-                f"{path} has {image.width}x{image.height} pixels, expected {SIZE}x{SIZE}"
-            )
-        return image.convert("L")
-
     data = read_bytes(opener, path, LARGEST_IMAGE_BYTES)
-    return decode_image(data, path, checked, ("PNG",))[..., None]
+    image = read_picture(data, path, formats=("PNG",), most_pixels=MOST_PIXELS)
+    if image.size != (SIZE, SIZE):
+        raise InputError(f"{path} has {image.width}x{image.height} pixels, expected {SIZE}x{SIZE}")
+    return np.asarray(image.convert("L"))[..., None]
 
 
 def main(arguments: list[str] | None = None) -> None:

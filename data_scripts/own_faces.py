@@ -116,7 +116,11 @@ def prepare(
         return write_faces(
             out,
             decode_all(
-                progress, lambda image, _: middle(image, size), notes, skip_broken=skip_broken
+                progress,
+                lambda image, _: middle(image, size),
+                notes,
+                skip_broken=skip_broken,
+                upright=True,
             ),
             classes=order,
             image_shape=(size, size, 3),
@@ -269,8 +273,8 @@ def copies_between_splits(faces: Iterable[Face]) -> int:
 
 
 def middle(image: Image.Image, size: int) -> Image.Image:
-    """The middle square, upright as the camera noted: bars at its sides would be a sign to learn."""
-    return ImageOps.fit(ImageOps.exif_transpose(image), (size, size))
+    """The middle square: bars at its sides would be a sign to learn."""
+    return ImageOps.fit(image, (size, size))
 
 
 def share(text: str) -> float:

@@ -1,27 +1,32 @@
 """From the file of a reader's photograph to a face that the networks take.
 
-A file from outside may be anything, so its size is judged by its header before a pixel is decoded.
+A file from outside may be anything, so its size is judged by its header before a pixel is decoded,
+and a large picture is reduced while it is decoded (:mod:`eacbook.picture_files` reads it).
 Faces are found by the boosted cascade of Viola and Jones (CVPR 2001) that OpenCV's wheels of
 version 4 bring along; OpenCV is optional, and without it the middle of the photograph is taken.
 """
 
 from __future__ import annotations
 
-import io
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from eacbook.errors import InputError
+from eacbook.picture_files import factor_to, read_header, reduce_to, turn_upright
 
 # What telephones, cameras and web pages give; no format whose reader runs or fetches anything.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 LARGEST_BYTES, LARGEST_PIXELS, SMALLEST_SIDE = 10_000_000, 50_000_000, 32
+
+# A JPEG is decoded at a half, a quarter or an eighth; every other format whole, at four bytes and more
+# a pixel. The longer side is then reduced to SIDE pixels or up to twice as many: a face of a tenth of
+# the shorter side still has over 100.
+MOST_WHOLE_PIXELS, SIDE = 25_000_000, 2048
 
 # Of the three frontal ones: on our drawn faces "default" finds 0.7 and this 0.9, on those of FERPlus
 # 0.7 both, and this takes less of the background for a face.
@@ -43,10 +48,12 @@ def read_photo(content: bytes | memoryview) -> Image.Image:
         content: the bytes of a JPEG, PNG, WebP, BMP or GIF file.
 
     Returns:
-        A picture of at least 32 pixels a side and at most 50 megapixels.
+        A picture of at least 32 pixels a side. One with a side of 4096 pixels or more is reduced by
+        a whole factor, unless it is a narrow strip.
 
     Raises:
-        InputError: the file is no such picture, is damaged, too large or too small.
+        InputError: the file is no such picture, is damaged, too large (50 megapixels for a JPEG, 25
+            for others) or too small.
     """
     if len(content) > LARGEST_BYTES:
         raise InputError(
@@ -57,13 +64,14 @@ def read_photo(content: bytes | memoryview) -> Image.Image:
         # A damaged file is read or refused; what Pillow remarks on the way helps no reader.
         warnings.simplefilter("ignore")
         image = _open(content)
-        _check_size(*image.size)
+        _check_size(image)
         try:
-            image.load()
-            # The camera's notes may be damaged where its pixels are not: then it stays as it lies.
-            with suppress(Exception):
-                image = ImageOps.exif_transpose(image)
-            return _flatten(image)
+            factor = factor_to(image.size, SIDE)
+            image.draft(None, (image.width // factor, image.height // factor))
+            image = turn_upright(image)
+            return reduce_to(image, SIDE, "this picture").convert("RGB")
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(
                 "this picture is damaged or was cut off: save it or send it once more"
@@ -106,11 +114,13 @@ def crop_face(photo: Image.Image, size: int, channels: int) -> tuple[Tensor, str
 
 def _open(content: bytes | memoryview) -> Image.Image:
     """The picture with its header read and its pixels not."""
-    file = io.BytesIO(content)
     try:
-        return Image.open(file, formats=FORMATS)
+        return read_header(content, FORMATS)
     except Image.DecompressionBombError as error:
-        raise InputError(_too_large("far more than")) from error
+        limit = LARGEST_PIXELS // 1_000_000
+        raise InputError(
+            f"this picture has far more than the {limit} megapixels that are read: save it smaller"
+        ) from error
     except Exception as error:  # the readers let a dozen kinds of errors through for damaged files
         raise InputError(
             "this file is damaged or no picture that can be read here: a JPEG, PNG, WebP, BMP or "
@@ -118,32 +128,21 @@ def _open(content: bytes | memoryview) -> Image.Image:
         ) from error
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > LARGEST_PIXELS:
-        raise InputError(_too_large(f"{width} x {height} pixels, more than"))
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    is_jpeg = image.format in ("JPEG", "MPO")
+    most = LARGEST_PIXELS if is_jpeg else MOST_WHOLE_PIXELS
+    if width * height > most:
+        how = "smaller" if is_jpeg else "smaller, or as a JPEG"
+        raise InputError(
+            f"this picture has {width} x {height} pixels, more than the {most // 1_000_000} "
+            f"megapixels that are read: save it {how}"
+        )
     if min(width, height) < SMALLEST_SIDE:
         raise InputError(
             f"this picture has {width} x {height} pixels, too few to see a face: "
             f"{SMALLEST_SIDE} x {SMALLEST_SIDE} are needed"
         )
-
-
-def _too_large(how_much: str) -> str:
-    limit = LARGEST_PIXELS // 1_000_000
-    return f"this picture has {how_much} the {limit} megapixels that are read: save it smaller"
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    """Any mode as RGB, on white."""
-    if image.mode.startswith("I"):
-        # 16-bit grey, of which Pillow's own conversion would keep only the 255 darkest levels.
-        levels = np.asarray(image).clip(0, 65535) // 257
-        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    picture = image.convert("RGBA")
-    paper = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(paper, picture).convert("RGB")
 
 
 def _find_faces(photo: Image.Image) -> list[tuple[float, float, float]] | None:

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import subprocess
 import sys
 import time
 import zipfile
@@ -101,7 +102,7 @@ def test_half_a_file_is_refused(form):
     [
         (png_header(60_000, 60_000), "50 megapixels"),  # Pillow itself refuses this one
         (png_header(12_000, 10_000), "12000 x 10000 pixels"),  # of this one it only warns
-        (png_header(8_000, 7_000), "50 megapixels"),
+        (png_header(8_000, 7_000), "25 megapixels that are read: save it smaller, or as a JPEG"),
         (png_header(31, 5_000), "too few"),
         (png_header(5_000, 5_000), "damaged"),
         (bytes(10_000_001), "10.0 MB"),
@@ -115,6 +116,28 @@ def test_impossible_files_are_refused_at_once(content, message):
     with pytest.raises(InputError, match=message):
         read_photo(content)
     assert time.perf_counter() - start < 5
+
+
+MEMORY = """
+import sys
+from eacbook.photo import crop_face, read_photo
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+before = peak()
+photo = read_photo(open(sys.argv[1], "rb").read())
+crop_face(photo, 224, 3)
+print(peak() - before, *photo.size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_a_photograph_of_50_megapixels_takes_little_memory(tmp_path):
+    # Whole it would take 200 MB as it is decoded, and as much again for every copy.
+    Image.new("RGB", (8160, 6120), (90, 60, 40)).save(tmp_path / "large.jpg", quality=30)
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "large.jpg")]
+    megabytes, *size = map(float, subprocess.check_output(command).split())
+    assert size == [4080, 3060] and megabytes < 200
 
 
 def corners(picture):
