@@ -70,7 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_noise_kind(train)
     train.add_argument(
         "--noise-file", type=Path, metavar="FILE",
-        help="labels from a file instead, 'train_00001.jpg 5' a line, from 1",
+        help="labels from a file instead, 'train_00001.jpg 5' a line; further columns are not read",
+    )  # fmt: skip
+    train.add_argument(
+        "--noise-file-from", type=int, choices=(0, 1), metavar="0|1",
+        help="the label of the first class in that file (1, as in RAF-DB's own list)",
     )  # fmt: skip
     _add_recipe(train)
     train.add_argument("--learning-rate", type=float, help="0.01 for tiny, 0.0002 for the ResNets")
@@ -162,10 +166,17 @@ def _train_one(options: argparse.Namespace) -> None:
     if options.noise_file:
         if options.noise is not None:
             raise InputError("--noise and --noise-file both say which labels are wrong; give one")
-        noisy = noise_from_file(options.noise_file, whole.train.files, whole.train.labels, classes)
+        first = 1 if options.noise_file_from is None else options.noise_file_from
+        noisy = noise_from_file(
+            options.noise_file, whole.train.files, whole.train.labels, classes, first
+        )
+        if columns := noisy.settings.get("columns"):
+            print(f"{options.noise_file} has {columns} columns; the labels are the second one")
         rows = {name: row for row, name in enumerate(whole.train.files)}
         noisy = noisy.take(torch.tensor([rows[name] for name in train.files]))
     else:
+        if options.noise_file_from is not None:
+            raise InputError("--noise-file-from is about --noise-file, which is not given")
         rated = options.noise_kind != "annotator" and options.noise is None
         rate = 0.3 if rated else options.noise
         noisy = inject_noise(

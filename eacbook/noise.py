@@ -18,7 +18,14 @@ from torch import Tensor
 
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.files import write_text
+from eacbook.label_files import (
+    cut,
+    match_label_file,
+    read_label_columns,
+    read_label_file,  # noqa: F401 - public here, beside noise_from_file
+    some,
+    write_label_file,  # noqa: F401
+)
 
 KINDS = ("symmetric", "pair", "matrix", "annotator")
 
@@ -161,7 +168,7 @@ def likeliest_confusion(classes: Sequence[str]) -> dict[int, int]:
     confusion = {}
     for name, place in places.items():
         target = LIKELIEST_CONFUSION.get(name)
-        shown = _cut(classes[place])
+        shown = cut(classes[place])
         if target is None:
             raise InputError(
                 f"pair noise does not know what the class {shown!r} is taken for, only "
@@ -189,7 +196,7 @@ def single_votes(classes: Sequence[str]) -> Tensor:
     if set(places) != set(known):
         raise InputError(
             f"the answers of single people are known for {', '.join(known)}; the set has "
-            f"{_some([_cut(name) for name in classes], len(CLASSES))}"
+            f"{some(classes, len(CLASSES))}"
         )
     order = [known.index(name) for name in places]
     return torch.tensor(SINGLE_VOTES)[order][:, order]
@@ -274,84 +281,41 @@ def inject_noise(
 
 
 def noise_from_file(
-    path: str | Path, files: Sequence[str], labels: Tensor, num_classes: int
+    path: str | Path, files: Sequence[str], labels: Tensor, num_classes: int, first: int = 1
 ) -> NoisyLabels:
     """The labels of a noisy-label file, matched to a face set by file name.
 
     Args:
-        path: read by :func:`read_label_file`.
-        files: N names of the face set's images.
+        path: read by :func:`eacbook.label_files.read_label_file`: the label is the second column.
+        files: N names of the face set's images; compared as
+            :func:`eacbook.label_files.match_label_file` says.
         labels: int64 ``[N]``, the true classes.
         num_classes: K.
+        first: the label of the first class in the file, 1 or 0.
+
+    Returns:
+        The labels; ``settings["columns"]`` says how many columns the file has, where there are more
+        than two.
 
     Raises:
         InputError: a label without an image, an image without a label, or a label out of range.
     """
     labels = _check_labels(labels, num_classes)
-    table = read_label_file(path)
-    without_label = [name for name in files if name not in table]
-    without_image = sorted(set(table) - set(files))
-    if without_label:
-        raise InputError(f"{path}: no label for {_some(without_label)}")
-    if without_image:
-        raise InputError(f"{path}: labels for {_some(without_image)}, which the face set lacks")
+    table, columns = read_label_columns(path, first)
+    given = match_label_file(path, table, files)
     for name, label in table.items():
         if label >= num_classes:
-            raise InputError(f"{path}: {name} has label {label + 1} of {num_classes} classes")
-    given = torch.tensor([table[name] for name in files], dtype=torch.int64)
+            other = first == 0 and label == num_classes
+            raise InputError(
+                f"{path}: {cut(name)} has label {label + first} of {num_classes} classes that count "
+                f"from {first}" + "; do those of this file count from 1?" * other
+            )
+    given = torch.tensor(given, dtype=torch.int64)
     settings = {"kind": "file", "file": Path(path).name}
+    if columns > 2:
+        settings["columns"] = columns
     noisy = NoisyLabels(given, labels, torch.eye(num_classes, dtype=torch.float64), settings)
     return NoisyLabels(given, labels, noisy.drawn, settings)
-
-
-def read_label_file(path: str | Path) -> dict[str, int]:
-    """Read ``train_00001.jpg 5`` lines (labels from 1) into ``{file name: label from 0}``.
-
-    Raises:
-        InputError: names the line that is not of this form, or a file named twice.
-    """
-    table: dict[str, int] = {}
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # Windows adds a mark in front
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file: {error.reason}") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, _, label = line.strip().rpartition(" ")
-        name = name.strip()
-        if not name or not label.isascii() or not label.isdigit() or int(label) < 1:
-            raise InputError(
-                f"{path}, line {number}: found {line.strip()!r}, expected a file name and a label "
-                f"from 1, such as 'train_00001.jpg 5'"
-            )
-        if name in table:
-            raise InputError(f"{path}, line {number}: {name} stands here for the second time")
-        table[name] = int(label) - 1
-    if not table:
-        raise InputError(f"{path} holds no label")
-    return table
-
-
-def write_label_file(path: str | Path, files: Sequence[str], labels: Tensor) -> None:
-    """Write labels in the form that :func:`read_label_file` reads.
-
-    Args:
-        path: replaced when everything is written.
-        files: N different names without line breaks.
-        labels: int64 ``[N]``, from 0.
-    """
-    if len(files) != len(labels):
-        raise InputError(f"{len(files)} file names and {len(labels)} labels: expected as many")
-    if len(set(files)) != len(files):
-        raise InputError("a file name stands twice in files")
-    for name in files:
-        if name != name.strip() or not name or len(name.splitlines()) > 1:
-            raise InputError(f"{name!r} cannot be written as a file name of a label file")
-    if len(labels) and labels.min() < 0:
-        raise InputError(f"labels to be written count from 0, got {labels.min().item()}")
-    lines = [f"{name} {label + 1}\n" for name, label in zip(files, labels.tolist(), strict=True)]
-    write_text(path, "".join(lines))
 
 
 def _independent(labels: Tensor, asked: Tensor, generator: torch.Generator) -> Tensor:
@@ -429,7 +393,7 @@ def _places(classes: Sequence[str]) -> dict[str, int]:
     for place, name in enumerate(classes):
         if places.setdefault(_plain(name), place) != place:
             raise InputError(
-                f"two classes are named {_cut(name)!r}: a name must tell which one it is"
+                f"two classes are named {cut(name)!r}: a name must tell which one it is"
             )
     return places
 
@@ -440,8 +404,8 @@ def _place(named: int | str, places: Mapping[str, int]) -> int:
         return named
     if _plain(named) not in places:
         raise InputError(
-            f"confusion names the class {_cut(named)!r}, and the set has "
-            f"{_some([_cut(name) for name in places], len(CLASSES))}"
+            f"confusion names the class {cut(named)!r}, and the set has "
+            f"{some(list(places), len(CLASSES))}"
         )
     return places[_plain(named)]
 
@@ -477,13 +441,3 @@ def _check_votes(votes: Tensor | None, labels: Tensor, num_classes: int) -> Tens
         raise InputError("votes must be counts: finite numbers, none below 0")
     own = torch.nn.functional.one_hot(labels, num_classes).double()
     return torch.where(votes.sum(1, keepdim=True) > 0, votes, own)
-
-
-def _cut(text: str, longest: int = 80) -> str:
-    """A text for a message, no longer than that."""
-    return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest

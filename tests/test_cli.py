@@ -79,7 +79,14 @@ def test_train_reads_a_noise_file(tmp_path, capsys):
     assert "100.0% of the training labels wrong" in capsys.readouterr().out
     path.write_text(path.read_text() + "stranger.png 1\n")
     assert run("train", *small) == 2
-    assert "stranger.png, which the face set lacks" in capsys.readouterr().err
+    assert "stranger.png of 3,001, which the face set lacks" in capsys.readouterr().err
+    given = zip(train.files, ((train.labels + 1) % 7).tolist(), strict=True)
+    path.write_text("".join(f"/home/me/{name} {label} 1\n" for name, label in given))
+    assert run("train", *small) == 2
+    assert "--noise-file-from 0" in capsys.readouterr().err
+    assert run("train", *small, "--noise-file-from", 0) == 0
+    said = capsys.readouterr().out
+    assert "has 3 columns; the labels are the second" in said and "100.0% of the training" in said
 
 
 def test_train_takes_a_method_with_its_hyperparameters(tmp_path):
@@ -140,6 +147,7 @@ def test_bad_grid_gets_one_clear_line(arguments, expected, tmp_path, capsys):
         (["--noise-kind", "loud"], "symmetric, pair, matrix, annotator"),
         (["--noise-kind", "annotator"], "votes"),
         (["--noise-file", "missing.txt"], "missing.txt"),
+        (["--noise-file-from", "0"], "--noise-file, which is not given"),
         (["--method", "baseline:weight=1"], "baseline has no weight"),
         (["--limit", "0"], "at least 1"),
         (["--epochs", "0"], "epochs must be at least 1"),

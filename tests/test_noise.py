@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from eacbook import label_files
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
 from eacbook.noise import (
@@ -430,13 +431,17 @@ def test_counts_rate_and_drawn_matrix_by_hand():
 
 
 file_names = st.text(min_size=1, max_size=12).filter(
-    lambda name: name == name.strip() and len(name.splitlines()) == 1
+    lambda name: (
+        name == name.strip() and len(name.splitlines()) == 1 and not {*"\t\0\ufeff"} & {*name}
+    )
 )
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.dictionaries(file_names, st.integers(0, 40), min_size=1, max_size=12))
 @example({"my face 1.jpg": 0, "12": 3, "a  b": 1, "表情.png": 2})
+@example({"face 1": 0, "face 2": 3})  # the number belongs to the name
+@example({"a,1": 0, 'b;2,"': 3})
 def test_any_label_file_reads_as_it_was_written(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("labels") / "noisy.txt"
     write_label_file(path, list(table), torch.tensor(list(table.values())))
@@ -447,7 +452,7 @@ def test_any_label_file_reads_as_it_was_written(tmp_path_factory, table):
 def test_labels_count_from_one_in_a_file_and_from_zero_in_memory(tmp_path):
     path = tmp_path / "noisy.txt"
     write_label_file(path, ["a.jpg", "b c.jpg"], torch.tensor([0, 6]))
-    assert path.read_text() == "a.jpg 1\nb c.jpg 7\n"
+    assert path.read_text() == "a.jpg\t1\nb c.jpg\t7\n", "a tab where a name holds a blank"
     assert list(tmp_path.iterdir()) == [path]
     path.write_text("\n  b c.jpg   7 \r\n\na.jpg 1")
     assert read_label_file(path) == {"b c.jpg": 6, "a.jpg": 0}
@@ -457,12 +462,17 @@ def test_labels_count_from_one_in_a_file_and_from_zero_in_memory(tmp_path):
     ("text", "message"),
     [
         ("a.jpg 1\nb.jpg zero\n", "line 2: found 'b.jpg zero'"),
-        ("a.jpg 1\n\nb.jpg 0\n", "line 3: found 'b.jpg 0'"),
+        ("a.jpg 1\n\nb.jpg 0\n", "line 3: found 'b.jpg 0', .* --noise-file-from 0, or first=0"),
         ("a.jpg -1\n", "line 1"),
         ("a.jpg 1.5\n", "line 1"),
         ("a.jpg ²\n", "line 1"),
         ("a.jpg\n", "line 1"),
         ("7\n", "line 1"),
+        (",7\n", "line 1"),
+        ("name,label\nname,label\n", "line 2"),
+        (f"a.jpg {10**100}\n", "line 1"),
+        ("a.jpg " + "7" * 10**7, "line 1: 10,000,006 characters, too many"),
+        ("a" * 9_000 + " x", "line 1: found 'a{77}\\.\\.\\.', expected"),
         ("a.jpg 1\nb.jpg 2\na.jpg 3\n", "line 3: a.jpg stands here for the second time"),
         ("", "holds no label"),
         ("\n \n", "holds no label"),
@@ -473,13 +483,57 @@ def test_a_broken_label_file_is_refused_with_its_line(tmp_path, text, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=message) as error:
         read_label_file(path)
-    assert str(path) in str(error.value)
+    assert str(path) in str(error.value) and len(str(error.value)) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("a.jpg 5", "a.jpg"),
+        ("a.jpg     5", "a.jpg"),
+        ("a.jpg\t5", "a.jpg"),
+        ("my face 3.jpg\t\t5\t1", "my face 3.jpg"),
+        ("a.jpg,5", "a.jpg"),
+        ('"a, b.jpg"; 5;1', "a, b.jpg"),
+        ("a.jpg, 5, 0.93", "a.jpg"),
+        ("a.jpg 5 1", "a.jpg"),
+        ("a.jpg 5 wrong", "a.jpg"),
+        ("/home/me/raf db/a_aligned.jpg 5", "/home/me/raf db/a_aligned.jpg"),
+        (r"C:\raf\a_aligned.jpg 5", r"C:\raf\a_aligned.jpg"),
+    ],
+)
+def test_the_label_is_the_second_column_whatever_separates_them(tmp_path, line, name):
+    path = tmp_path / "noisy.txt"
+    for text in (line, f"{line}\r\n\r\n", f"\ufeffname,label\r\n{line}"):
+        for encoding in ("utf-8", "utf-16"):
+            path.write_text(
+                text.removeprefix("\ufeff" * (encoding == "utf-16")), encoding, newline=""
+            )
+            assert read_label_file(path) == {name: 4}
+            assert read_label_file(path, first=0) == {name: 5}
+    with pytest.raises(InputError, match="0 or 1, got 2"):
+        read_label_file(path, first=2)
 
 
 def test_a_binary_file_is_no_label_file(tmp_path):
     path = tmp_path / "face.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff\xfe")
     with pytest.raises(InputError, match="not a text file"):
+        read_label_file(path)
+    for content in (bytes(10**6), "a.jpg 1".encode("utf-16-le"), "é.jpg 1".encode("latin-1")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="not a text file"):
+            read_label_file(path)
+    for other in (tmp_path, tmp_path / "missing.txt", "/dev/zero"):
+        with pytest.raises(InputError, match="is no file"):
+            read_label_file(other)
+
+
+def test_a_file_too_large_to_be_a_list_is_refused_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "noisy.txt"
+    with path.open("wb") as file:
+        file.truncate(label_files.LARGEST_BYTES + 1)
+    with pytest.raises(InputError, match="larger than 256 MB"):
         read_label_file(path)
 
 
@@ -489,6 +543,9 @@ def test_a_binary_file_is_no_label_file(tmp_path):
         (["a.jpg"], [0, 1], "1 file names and 2 labels"),
         (["a.jpg", "a.jpg"], [0, 1], "twice"),
         (["a\nb.jpg"], [0], "cannot be written"),
+        (["a\tb.jpg"], [0], "cannot be written"),
+        (["\ufeffb.jpg"], [0], "cannot be written"),
+        (["\udce9.jpg"], [0], "cannot be written"),
         ([" a.jpg"], [0], "cannot be written"),
         ([""], [0], "cannot be written"),
         (["a.jpg"], [-1], "from 0"),
@@ -519,8 +576,10 @@ def test_labels_of_a_file_are_matched_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.jpg 1\nc.jpg 2\n", "no label for b.jpg"),
-        ("a.jpg 1\nb.jpg 2\nc.jpg 2\nd.jpg 1\n", "labels for d.jpg, which the face set lacks"),
+        ("a.jpg 1\nc.jpg 2\n", "no label for b.jpg of 3 training faces; expected one label"),
+        ("a.jpg 1\nb.jpg 2\nc.jpg 2\nd.jpg 1\n", "labels for d.jpg of 4, which the face set lacks"),
+        ("x/a.png 1\n", "no label for a.jpg, b.jpg, c.jpg of 3 .*, and labels for x/a.png of 1"),
+        ("x/a.jpg 1\ny/a_aligned.jpg 2\n", "x/a.jpg and y/a_aligned.jpg are names of one image"),
         ("a.jpg 1\nb.jpg 4\nc.jpg 2\n", "b.jpg has label 4 of 3 classes"),
         (f"a.jpg 1\nb.jpg {10**30}\nc.jpg 2\n", f"b.jpg has label {10**30} of 3 classes"),
     ],
@@ -528,6 +587,55 @@ def test_labels_of_a_file_are_matched_by_name(tmp_path):
 def test_a_label_file_that_does_not_fit_the_faces_is_refused(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         noise_of(tmp_path, text)
+
+
+SCN = "/home/me/raf/aligned/{}_aligned.jpg {}"
+
+
+@pytest.mark.parametrize(
+    ("form", "files", "first"),
+    [
+        (SCN, "train_{:05d}.jpg", 0),
+        (SCN.replace("/", "\\"), "train_{:05d}.jpg", 1),
+        (SCN, "DATASET/train_{:05d}_aligned.jpg", 0),
+        ("{}_aligned.jpg {} 1", "train_{:05d}.jpg", 1),
+        ("{}_aligned {}", "train_{:05d}", 1),
+        ("faces/{}.jpg,{}", "train_{:05d}.jpg", 1),
+        ("a/é/{}.jpg\t{}", "a/e\u0301/train_{:05d}.jpg", 1),
+    ],
+)
+def test_published_forms_of_names_find_their_faces(tmp_path, form, files, first):
+    labels = balanced(14, 7)
+    given = labels.roll(3)
+    names = [f"train_{row:05d}" for row in range(14)]
+    lines = [
+        form.format(name, label + first) for name, label in zip(names, given.tolist(), strict=True)
+    ]
+    path = tmp_path / "noisy.txt"
+    path.write_text("\n".join(reversed(lines)), "utf-8")
+    noisy = noise_from_file(path, [files.format(row) for row in range(14)], labels, 7, first)
+    assert noisy.given.tolist() == given.tolist()
+    columns = {"columns": 3} if form.endswith("1") else {}
+    assert noisy.settings == {"kind": "file", "file": "noisy.txt", **columns}
+
+
+def test_folders_count_where_names_alone_do_not_tell_faces_apart(tmp_path):
+    path, files = tmp_path / "noisy.txt", ["anger/0.png", "fear/0.png", "e\u0301.png", "é.png"]
+    path.write_text("set/fear/0.png 1\nset/anger/0.png 2\n", "utf-8")
+    noisy = noise_from_file(path, files[:2], torch.tensor([0, 0]), 2)
+    assert noisy.given.tolist() == [1, 0]
+    path.write_text("0.png 1\n", "utf-8")
+    with pytest.raises(InputError, match="no label for anger/0.png, fear/0.png of 2"):
+        noise_from_file(path, files[:2], torch.tensor([0, 0]), 2)
+    path.write_text("e\u0301.png 1\né.png 2\n", "utf-8")  # two files all the same
+    assert noise_from_file(path, files[2:], torch.tensor([0, 0]), 2).given.tolist() == [0, 1]
+
+
+def test_labels_from_one_that_are_said_to_count_from_zero(tmp_path):
+    path = tmp_path / "noisy.txt"
+    path.write_text("a.jpg 1\nb.jpg 2\n")
+    with pytest.raises(InputError, match="b.jpg has label 2 of 2 classes .* count from 1"):
+        noise_from_file(path, ["a.jpg", "b.jpg"], torch.tensor([0, 1]), 2, first=0)
 
 
 @settings(deadline=None, max_examples=30)
