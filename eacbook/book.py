@@ -1,11 +1,17 @@
-"""The faces and runs that the book's notebooks share: whoever comes first trains, the others find.
+"""What the book's notebooks share: faces, runs, and sentences that are true on the reader's machine.
 
-Fewer faces than the demo's, so that a reader need not wait long.
+Fewer faces than the demo's, so that a reader need not wait long. Whoever comes first trains a run,
+the others find it. A trained number differs from processor to processor, so the text of a notebook
+holds none: :func:`say` fills it in from the run, and :func:`claim` checks a sentence against it.
 """
 
 from __future__ import annotations
 
+import re
+from math import inf
 from pathlib import Path
+
+from IPython.display import Markdown, display
 
 from eacbook.faces import FaceData, synthetic_faces
 from eacbook.hooks import Progress, SampleLosses
@@ -46,3 +52,35 @@ def book_run(
     return find_or_train(
         method, network, faces, noisy, folder=folder, hooks=hooks, seed=seed, **recipe
     )
+
+
+def say(text: str) -> None:
+    """Show a sentence with numbers of the run, as Markdown; ``65%`` becomes ``65 %``."""
+    display(Markdown(re.sub(r"(?<=\d)%", " %", text)))
+
+
+def claim(
+    sentence: str, value: float, *, above: float | None = None, below: float | None = None
+) -> None:
+    """Show a sentence, as Markdown, if the trained number that it rests on is within its limit.
+
+    The limit leaves room for what other processors give. The number and the limit are in the output's
+    metadata, where ``benchmarks/processors.py`` reads them.
+
+    Args:
+        sentence: what holds if the number is within the limit; the same on every machine.
+        value: the number.
+        above: the number must be larger.
+        below: the number must be smaller.
+
+    Raises:
+        AssertionError: the number is not within the limit, or not a number.
+    """
+    value, limits = float(value), {"above": above, "below": below}
+    limits = {side: limit for side, limit in limits.items() if limit is not None}
+    if not (limits.get("above", -inf) < value < limits.get("below", inf)):
+        expected = " and ".join(f"{side} {limit:g}" for side, limit in limits.items())
+        raise AssertionError(
+            f"This does not hold here: {sentence} The number is {value:.4g}; expected {expected}."
+        )
+    display(Markdown(sentence), metadata={"eacbook": {"value": value, **limits}})

@@ -116,8 +116,9 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
 @_verdict
 def check_best_epoch(answer: int, history) -> str | None:
     """Is this the epoch (from 1) with the best validation accuracy?"""
-    best, tempting = history["validation_accuracy"].idxmax(), history["test_accuracy"].idxmax()
-    if answer == best:
+    answer, validation = int(answer), history["validation_accuracy"]
+    best, tempting = validation.idxmax(), history["test_accuracy"].idxmax()
+    if answer in history.index and validation[answer] == validation.max():  # there may be several
         return None
     if answer == tempting:
         return "that epoch is best on the *test* faces. Choosing with them is peeking."

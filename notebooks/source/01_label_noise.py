@@ -154,7 +154,8 @@ explorer
 from eacbook.noise import pair_matrix, symmetric_matrix
 
 print("symmetric, 6/7:", [round(share, 3) for share in symmetric_matrix(6 / 7, 7)[happy].tolist()])
-print("pair, 1/2:     ", [round(share, 3) for share in pair_matrix(1 / 2, 7)[happy].tolist()])
+pair = pair_matrix(1 / 2, 7, classes=faces.classes)
+print("pair, 1/2:     ", [round(share, 3) for share in pair[happy].tolist()])
 explorer.rate.value = 0.5
 print("slider at 50%, happy faces still called happy:", end=" ")
 print(f"{eb.inject_noise(labels, 0.5, 7).drawn[happy, happy]:.0%}")
@@ -180,7 +181,7 @@ explorer.rate.value = 0.3
 # %%
 from eacbook.exercises import check_right_share
 
-pair = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="pair", seed=0)
+pair = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="pair", classes=faces.classes)
 neutral = 6
 # <solution> share = ...
 share = pair.counts[neutral, neutral] / pair.counts[:, neutral].sum()

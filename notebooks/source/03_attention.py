@@ -30,7 +30,7 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import RATE, book_faces, book_run
+from eacbook.book import RATE, book_faces, book_run, claim, say
 from eacbook.methods.eac import WEIGHTS
 from eacbook.pictures import face_sheet, png
 from eacbook.recording import Recorded, choose_watched
@@ -91,7 +91,7 @@ check_class_activation_maps(my_class_activation_maps)
 
 # %% [markdown]
 # Here is the map, computed from its definition, for a training face with a wrong label, beside what the
-# network hands out itself. A negative value speaks *against* the class. (The pictures show the positive part,
+# network hands out itself. We take the map of the class that the network predicts for it. A negative value speaks *against* the class. (The pictures show the positive part,
 # each map up to *its own* maximum. A bright spot is the strongest place of this map and may still be weak,
 # above all for a class that the network rejects.)
 
@@ -106,9 +106,9 @@ with torch.inference_mode():
     maps = torch.einsum("kc,bchw->bkhw", network.fc.weight, features)
     logits, same_maps = network(normalise(image[None]))
 print("features:", tuple(features.shape), " maps:", tuple(maps.shape))
-print("the network's own maps are these:   ", torch.allclose(maps, same_maps, atol=1e-4))
+print("the network's own maps are these:   ", torch.allclose(maps, same_maps, atol=1e-3))
 means = maps.mean((2, 3)) + network.fc.bias
-print("their mean + bias are the logits:   ", torch.allclose(means, logits, atol=1e-4))
+print("their mean + bias are the logits:   ", torch.allclose(means, logits, atol=1e-3))
 
 # %% [markdown]
 # ### Grad-CAM, the cousin
@@ -132,10 +132,9 @@ def grad_cam(network, view, label):
     return (weights * caught[0]).sum(1)[0].relu().detach()
 
 # %%
-label = runs["baseline"].noisy.given[row]
+label = int(logits.argmax())  # the class that the network predicts
 of_gradients = grad_cam(network, normalise(image[None]), label)
-ratio = (maps[0, label].relu() / of_gradients)[of_gradients > 1e-4]
-print(f"CAM / Grad-CAM: {ratio.mean():.3f} in every place, from {ratio.min():.3f} to {ratio.max():.3f}")
+print("CAM = 36 x Grad-CAM in every place:", torch.allclose(maps[0, label].relu(), 36 * of_gradients, atol=1e-3))
 
 # %% [markdown]
 # The same picture, 36 times smaller: the gradient of a mean over 6 x 6 places is $W_{kc} / 36$. For a
@@ -149,7 +148,7 @@ from eacbook.pictures import face_picture, overlay, png, side_by_side
 both = heat(torch.stack([maps[0, label], of_gradients]), 160)
 face = face_picture(image, 160)
 pictures = [face, *(overlay(face, values) for values in both)]
-print("a face; its class activation map for the given label; its Grad-CAM")
+print("a face; its class activation map for the predicted label; its Grad-CAM")
 display(Image(png(side_by_side(*pictures))))
 
 # %% [markdown]
@@ -224,17 +223,18 @@ differences = right_and_wrong(lambda record: relative_difference(record.maps, re
 epoch_curves(differences, "difference of the maps / variance", percent=False)
 
 # %%
-baseline, eac = (float(differences[name]["wrong labels"][:, -1].mean()) for name in METHODS)
-assert baseline > 0.3 and eac < baseline / 3
-print("At the end EAC's maps follow the mirror, the baseline's do not.")
+baseline, eac = (differences[name]["wrong labels"].mean(0) for name in METHODS)
+claim("At the end the baseline's maps do not follow the mirror.", baseline[-1], above=0.3)
+claim("EAC's differ from it by less than a third of that.", eac[-1] / baseline[-1], below=1 / 3)
+claim("The baseline's differed less in one of the first ten epochs.", baseline[-1] - baseline[:10].min(), above=0.1)
 
 # %% [markdown]
-# EAC's maps agree with their mirror images from about epoch 6: it is trained for that, so it proves only that
-# the training works. The baseline's differ least about epoch 5, and then more and more, for right labels, too, and
-# long before it memorises anything. So memorising is not the only reason. But only the curve of the *wrong* labels
-# rises to the end: it comes to about 0.85 of the variance, that of the right ones to 0.6, and wrong is above right with
-# each of the three seeds (14 faces of each kind a seed). That fits the idea that the network holds a wrong label by
-# details on one side of the picture; it does not prove it.
+# EAC's maps agree with their mirror images from early on: it is trained for that, so it proves only that the training
+# works. The baseline's come nearest in the first third, and then part more and more: for right labels, too, and before
+# it memorises much. So memorising is not the only reason. Look at the end of its two curves: do wrong labels lie above
+# right ones? In the saved run they do, with 0.85 against 0.6 of the variance, and with each of the three seeds. That would fit
+# the idea that the network holds a wrong label by details on one side of the picture. It does not prove it: there are
+# 14 faces of each kind a seed.
 #
 # ## Does memorising look at less of the face?
 #
@@ -246,7 +246,7 @@ print("At the end EAC's maps follow the mirror, the baseline's do not.")
 from eacbook.pictures import picture_grid
 from eacbook.synthetic import REGIONS
 
-some = watched["baseline"][0].rows[:8]
+some = probes[:8]
 masks = faces.train.drawn.region_masks(some)
 inside = masks.any(1, keepdim=True)
 images = faces.train.images[some]
@@ -273,7 +273,7 @@ check_region_share(my_region_share)
 
 # %% [markdown]
 # A map that looks at everything alike would score as much as the regions cover. **Predict.** For the
-# baseline at the end: do wrong labels (three in four are memorised by then) score lower than right ones?
+# baseline at the end: do wrong labels (most are memorised by then) score lower than right ones?
 # And for EAC, which memorised few of them?
 
 # %% tags=["nbval-ignore-output"]
@@ -305,12 +305,15 @@ pd.concat({f"epoch {epoch}": at(epoch, scores) for epoch in (10, 20, 30)})
 
 # %%
 gap = {name: lines["right labels"] - lines["wrong labels"] for name, lines in scores.items()}
-assert (gap["baseline"][:, 9] > 0).all() and (gap["eac"][:, -1] > 0).all()
-assert gap["baseline"][:, -1].mean() < 0.75 * gap["baseline"][:, 9].mean()
-print("Wrong labels score lower in epoch 10; by the end a good part of the baseline's gap is closed.")
+claim("In epoch 10 the baseline's wrong labels score lower than its right ones, with every seed.", gap["baseline"][:, 9].min(), above=0)
+claim("EAC's do so at the end.", gap["eac"][:, -1].min(), above=0)
+closed = 1 - gap["baseline"][:, -1].mean() / gap["baseline"][:, 9].mean()
+claim("By the end a good part of the baseline's gap is closed.", closed, above=0.25)
+lower = (scores["baseline"]["right labels"] - scores["eac"]["right labels"])[:, -1].mean()
+claim("For right labels EAC scores lower than the baseline.", lower, above=0)
 
 # %% [markdown]
-# (A map without any positive place has no score and is left out, in either method's first epochs up to one in seven;
+# (A map without any positive place has no score and is left out. In the first epochs there are many of these;
 # hence a part of the wide bands.)
 #
 # A second way to ask: over how *many* of the 36 places is the attention spread? (The exponential of the
@@ -357,14 +360,13 @@ def at_the_end(panels):
 
 
 all_labels, predicted_only = at_the_end(widths), at_the_end(alike)
-assert abs(predicted_only["baseline"]) < 2
-assert predicted_only["eac"] < all_labels["eac"] / 2
-print("Among predicted labels most of the difference is gone.")
+claim("Among predicted labels the baseline's difference is less than two places of 36.", abs(predicted_only["baseline"]), below=2)
+claim("EAC's is less than half of what it was.", predicted_only["eac"] / all_labels["eac"], below=0.5)
 
 # %% [markdown]
-# Most, not all. One trap is left: at the end the baseline predicts the right labels with 90 % on average, but the wrong
-# ones that it memorised with 70 %, and the surer it is, the more places speak for the class. **Predict**: what is left
-# if we compare only labels that it predicts *about equally surely*, with 60 to 90 %?
+# Most of the difference is gone, not all. One trap is left: the baseline predicts the wrong labels that it memorised less
+# surely than the right ones, and the surer it is, the more places speak for the class. **Predict**: what is left if we
+# compare only labels that it predicts *about equally surely*, with 60 to 90 %?
 
 # %% tags=["nbval-ignore-output"]
 kinds = {
@@ -375,21 +377,33 @@ kinds = {
 forms = {"share inside": (score, ".1%"), "places": (places, ".1f")}
 table = {name: {k: at(30, right_and_wrong(of(q)), form)["baseline"] for k, of in kinds.items()}
          for name, (q, form) in forms.items()}
-pd.concat({name: pd.DataFrame(rows).T for name, rows in table.items()}, axis=1)
+display(pd.concat({name: pd.DataFrame(rows).T for name, rows in table.items()}, axis=1))
+
+
+def how_sure(kind):
+    """How surely the baseline predicts right or wrong labels in the end, mean of the seeds."""
+    sure = right_and_wrong(predicted(lambda record: record.logits.softmax(-1).amax(-1)))["baseline"]
+    return float(sure[f"{kind} labels"][:, -1].mean())
+
+
+left = right_and_wrong(predicted(score, 0.6, 0.9))["baseline"]
+left = [f"{100 * gap:.1f}" for gap in (left["right labels"] - left["wrong labels"])[:, -1]]
+say(f"Among predicted labels the baseline is {how_sure('right'):.0%} sure of right ones and {how_sure('wrong'):.0%} of wrong ones.")
+say(f"With 60 to 90 % sureness right labels score {', '.join(left)} points higher, by seed.")
 
 # %% [markdown]
 # ### What came out
 #
-# Was the claim true? Of most of what looked like it, nothing is left; a small rest we cannot explain away.
+# Was the claim true? Of most of what looked like it, nothing is left. Whether a small rest is true, we cannot say.
 #
-# * **In how many places?** Among predicted labels the baseline's difference shrinks to one place of 36, and among
-#   labels that it predicts about equally surely it turns round (21 places for wrong labels, 20 for right ones). EAC's
-#   shrinks from twelve places to two or three, and it predicts wrong labels less surely, too (about 20 of them a
-#   seed: too few to go on). What we saw before was not how a network remembers a wrong label, but what the map of a
-#   label looks like that it does *not* predict, or not surely: little speaks for it, in few places.
-# * **On brows, eyes, nose and mouth?** The baseline's maps of memorised labels score about 2 points lower than those
-#   of right ones, 27 and 29 %, also where it is about equally sure, and with each of the three seeds. That is in the
-#   direction of the claim, but it is little.
+# * **In how many places?** Among predicted labels most of the difference is gone, and among labels that the
+#   baseline predicts about equally surely it is gone or turns round (see the table). EAC's shrinks, too; and it predicts
+#   few wrong labels, too few to go on. What we saw before was not how a network remembers a wrong
+#   label. It was what the map of a label looks like that the network does *not* predict, or not surely: little speaks for
+#   it, in few places.
+# * **On brows, eyes, nose and mouth?** In the saved run the baseline's maps of memorised labels score about 2 points lower
+#   than those of right ones, also where it is about equally sure, and with each of the three seeds. That is the direction of
+#   the claim, but it is little: on another processor the same three seeds gave less than 1 point, and a spread of nearly 2.
 # * **EAC** scores *lower* on the features for right labels than the baseline: its maps are wider, and to look
 #   everywhere is one way of agreeing with one's mirror image.
 #
@@ -423,10 +437,9 @@ else:
 # * A **class activation map** is the classifier applied before the mean; for such a network Grad-CAM is
 #   the same map.
 # * The difference between the maps of a face and of its mirror image, **relative to their variance**, grows in the
-#   baseline's training, in the end most for wrong labels, and stays small under EAC, which is trained to keep it small.
+#   baseline's training and stays small under EAC, which is trained to keep it small.
 # * A pretty map is no evidence, and a curve can mislead, too. Wrong labels scored lower mostly because they were not
-#   predicted, or not surely. Compared like with like, the maps of memorised labels spread over as many places and
-#   lie a little less on the features.
+#   predicted, or not surely. Compare like with like. What is then left is small, and may be chance.
 #
 # **Back**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb). **Next**: [4 · Losses](04_losses.ipynb):
 # finding the wrong labels by their loss.

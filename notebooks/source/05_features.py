@@ -30,7 +30,7 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import RATE, book_faces, book_run
+from eacbook.book import RATE, book_faces, book_run, claim, say
 from eacbook.methods.eac import WEIGHTS
 from eacbook.pictures import face_sheet, png
 from eacbook.recording import Recorded
@@ -124,19 +124,24 @@ def over_seeds(quantity):
 
 true, given = over_seeds("among_true"), over_seeds("among_given")
 panels = {"among their true class": true, "among the given one": given}
-epoch_curves(panels, "share of the wrong labels")
+display(epoch_curves(panels, "share of the wrong labels"))
+for name in METHODS:
+    own, others = true[name], given[name][:, -1].mean()
+    say(f"**{name}**, epoch 10: {own[:, 9].mean():.0%} lie among their true class; at the end {own[:, -1].mean():.0%}, and {others:.0%} among the given one.")
 
 # %%
-assert (true["eac"][:, -1] > true["baseline"][:, -1]).all()
-assert (given["baseline"][:, -1] > given["eac"][:, -1]).all()
-print("At the end EAC keeps more wrongly labelled faces among their true class, with every seed.")
+gain = true["eac"][:, -1] - true["baseline"][:, -1]
+claim("At the end EAC keeps more wrongly labelled faces among their true class, with every seed.", gain.min(), above=0.1)
+moved = given["baseline"][:, -1] - true["baseline"][:, -1]
+claim("Under the baseline more of them lie among the class that they were given, with every seed.", moved.min(), above=0)
+drop = true["baseline"][:, 9].mean() - true["baseline"][:, -1].mean()
+claim("In epoch 10 more of them still lay among their true class.", drop, above=0.1)
 
 # %% [markdown]
-# (Left: the neighbourhood is of the face's true class. Right: it is of the class that was given.) In epoch 10 two in
-# three of these faces lie among their own kind, with either method; EAC was slower to get there. Then the baseline
-# *moves* them to where their labels want them: that is what memorising does to the features. At the end 22 % are left
-# among their true class, and 64 % lie among the given one. Under EAC 71 % are among their own kind at the end (68 to
-# 77 %, by seed), whatever they are called.
+# (Left: the neighbourhood is of the face's true class. Right: it is of the class that was given.) Until about epoch 10
+# the faces come to lie among their own kind, with either method; EAC is slower to get there. Then the baseline
+# *moves* them to where their labels want them: that is what memorising does to the features. Under EAC most stay
+# among their own kind, whatever they are called.
 #
 # ## Do wrong labels lie at the borders?
 #
@@ -151,18 +156,25 @@ purity = {
     }
     for name, of_seeds in shares.items()
 }
-epoch_curves(purity, "purity of the neighbourhood")
+display(epoch_curves(purity, "purity of the neighbourhood"))
+for name, lines in purity.items():
+    right, wrong = (lines[f"{kind} labels"][:, -1].mean() for kind in ("right", "wrong"))
+    say(f"**{name}**, at the end: {wrong:.0%} around wrong labels, {right:.0%} around right ones.")
+for name, records in recorded.items():
+    beside = [record.flipped[neighbours_of(record.features[-1])].double().mean(1) for record in records]
+    wrong, right = (
+        torch.stack([b[r.flipped == kind].mean() for b, r in zip(beside, records)]).mean() for kind in (True, False)
+    )
+    say(f"**{name}**: of the neighbours of wrong labels {wrong:.0%} have a wrong label, too, of those of right ones {right:.0%}.")
 
 # %%
-border = {name: (lines["right labels"] - lines["wrong labels"])[:, -1] for name, lines in purity.items()}
-assert (border["baseline"] > 0).all() and (border["eac"] > 0).all()
-print("Neighbourhoods of wrong labels are less pure, for both methods and every seed.")
+for name, lines in purity.items():
+    border = (lines["right labels"] - lines["wrong labels"])[:, -1].min()
+    claim(f"At the end neighbourhoods of wrong labels are less pure, with every seed ({name}).", border, above=0)
 
 # %% [markdown]
-# Not in the beginning, but clearly at the end: about 67 against 86 % for the baseline, 83 against 91 % for EAC. But
-# that is no detector yet: in the baseline two in three neighbourhoods of rightly labelled faces are mixed, too. And
-# part of the effect may be that wrongly labelled faces lie beside *one another*: of their neighbours 35 to 37 % have a
-# wrong label, of those of the rightly labelled 15 (baseline) and 21 % (EAC).
+# Not in the beginning, but clearly at the end. But that is no detector yet: many neighbourhoods of rightly labelled
+# faces are mixed, too. And part of the effect may be that wrongly labelled faces lie beside *one another*.
 #
 # ## The map
 #
@@ -194,10 +206,24 @@ for name, where in positions.items():
 print("maps:", tuple(positions["eac"].shape), "epochs, faces, coordinates")
 
 # %% [markdown]
-# The third question is the trap: by *given* label the baseline's map is the tidier one, because it has memorised. Of a
-# face's ten nearest on it, counted at the end, eight have the same *given* label, on EAC's map five; by *true* label it
-# is the other way round, six and eight. A map shows what a network has made of its labels, and a network that believes
-# mistakes makes tidy clusters of mistakes.
+# The third question is the trap: by *given* label the baseline's map is the tidier one, because it has memorised. The
+# next cell counts, of a face's ten nearest on the map at the end, how many have the same label as the face.
+
+# %% tags=["nbval-ignore-output"]
+alike = {}
+for name, record in watched.items():
+    where = positions[name][-1]
+    nearest = torch.cdist(where, where).fill_diagonal_(torch.inf).topk(10, largest=False).indices
+    for kind, labels in (("given", record.given), ("true", record.true)):
+        alike[name, kind] = float((labels[nearest] == labels[:, None]).double().mean())
+    say(f"**{name}**: of ten {10 * alike[name, 'given']:.1f} have the same *given* label, {10 * alike[name, 'true']:.1f} the same *true* one.")
+
+# %%
+claim("By given label the baseline's map is tidier than EAC's.", alike["baseline", "given"] - alike["eac", "given"], above=0.1)
+claim("By true label EAC's is.", alike["eac", "true"] - alike["baseline", "true"], above=0.05)
+
+# %% [markdown]
+# A map shows what a network has made of its labels, and a network that believes mistakes makes tidy clusters of mistakes.
 #
 # ## Suspecting without knowing the truth
 #
@@ -239,20 +265,29 @@ def found_by(record, epoch):
     return precision_and_recall(suspected, record.flipped)
 
 
-table = {
-    f"epoch {epoch}, {name}": torch.tensor([found_by(record, epoch) for record in records]).mean(0).tolist()
+found = {
+    (epoch, name): torch.tensor([found_by(record, epoch) for record in records])  # [seeds, 2]
     for epoch in (10, 30)
     for name, records in recorded.items()
 }
-pd.DataFrame(table, index=["precision", "recall"]).T.map("{:.0%}".format)
+table = {f"epoch {epoch}, {name}": values.mean(0).tolist() for (epoch, name), values in found.items()}
+display(pd.DataFrame(table, index=["precision", "recall"]).T.map("{:.0%}".format))
+precision, recall = (", ".join(f"{value:.0%}" for value in values) for values in found[30, "eac"].T)
+say(f"EAC in epoch 30, seeds 0, 1 and 2: precision {precision}; recall {recall}.")
+
+# %%
+mean = {key: values.mean(0) for key, values in found.items()}
+claim("In epoch 10 most wrong labels are found.", min(mean[10, name][1] for name in METHODS), above=0.8)
+claim("But many suspects are innocent: a quarter at least.", max(mean[10, name][0] for name in METHODS), below=0.75)
+claim("At the end the baseline's suspects are mostly guilty.", mean[30, "baseline"][0], above=0.6)
+claim("But it finds fewer than half of the wrong labels.", mean[30, "baseline"][1], below=0.5)
+claim("EAC still finds more than six in ten.", mean[30, "eac"][1], above=0.6)
+claim("Its suspects are mostly guilty, too.", mean[30, "eac"][0], above=0.6)
 
 # %% [markdown]
-# (Neighbours among 400 faces, mean of three seeds.) In epoch 10 nine in ten wrong labels are found, but four in ten
-# suspects are innocent. At the end most of the baseline's suspects are guilty, but it finds only about three wrong
-# labels in ten: most of the others have moved to where their labels want them. EAC in epoch 30 suspects as rightly (but
-# its precision is 77 % with seed 0 and 92 and 94 % with the others) and still finds eight in ten: of the four, take
-# this one, unless you must find them all. The losses of [notebook 4](04_losses.ipynb) tell the same story: both ask
-# what the *other* faces say about a label.
+# (Neighbours among 400 faces, mean of three seeds.) Under the baseline the faces with wrong labels have moved to the class
+# that they were given, and hide there. Of the four, take EAC in epoch 30, unless you must find them all. The losses of [notebook 4](04_losses.ipynb) tell the
+# same story: both ask what the *other* faces say about a label.
 #
 # ## Take away
 #
