@@ -68,7 +68,7 @@ def sparse_set(folder: Path, count: int) -> Path:
     description = {
         "format": FORMAT, "classes": CLASSES, "image_shape": SHAPE,
         "counts": {"train": count - TEST, "test": TEST},
-        "checksums": {IMAGES: "", LABELS: sha256_of(folder / LABELS)},
+        "checksums": {IMAGES: "0" * 64, LABELS: sha256_of(folder / LABELS)},
         "source": "zeros", "licence": "MIT",
     }  # fmt: skip
     (folder / DESCRIPTION).write_text(json.dumps(description))

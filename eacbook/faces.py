@@ -6,9 +6,8 @@ A prepared folder (:mod:`eacbook.format`) is written by the scripts in ``data_sc
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +17,16 @@ from torch import Tensor
 
 from eacbook import synthetic
 from eacbook.errors import InputError
-from eacbook.format import DESCRIPTION, FORMAT, IMAGES, LABELS, SPLITS, VOTE_PREFIX, sha256_of
+from eacbook.format import (
+    DESCRIPTION,
+    IMAGES,
+    LABELS,
+    SPLITS,
+    read_description,
+    read_labels,
+    sha256_of,
+    shown,
+)
 from eacbook.images import ImageFile, Images, bring, fetch
 
 LARGE_BYTES = 1 << 30
@@ -131,13 +139,12 @@ def load_faces(source: str | Path = "synthetic") -> FaceData:
     """
     if str(source) == "synthetic":
         return synthetic_faces()
-    folder = Path(source)
-    if not folder.is_dir():
+    if not isinstance(source, str | Path) or not os.path.isdir(source):  # noqa: PTH112
         raise InputError(
-            f"unknown data set {str(source)!r}: expected 'synthetic' or a folder prepared by a "
-            f"script in data_scripts/, and there is no folder {folder}"
+            f"unknown data set {shown(str(source))}: expected 'synthetic' or a folder prepared by a "
+            "script in data_scripts/, and there is no such folder"
         )
-    return _read_prepared(folder)
+    return _read_prepared(Path(source))
 
 
 def synthetic_faces(
@@ -205,22 +212,19 @@ def _sample(faces: FaceSet, count: int, seed: int) -> FaceSet:
 
 
 def _read_prepared(folder: Path) -> FaceData:
-    description = _read_description(folder / DESCRIPTION)
-    classes = tuple(description["classes"])
-    rows = _read_rows(folder / LABELS, description)
+    description = read_description(folder / DESCRIPTION)
+    _check_file(folder / LABELS, description)
+    rows = read_labels(folder / LABELS, description)
     images = _open_images(folder / IMAGES, len(rows), description)
-    vote_columns = [VOTE_PREFIX + name for name in classes]
-    has_votes = set(vote_columns) <= set(rows[0])
 
     def split(name: str) -> FaceSet:
-        chosen = [row for row in rows if row["split"] == name]
-        index = torch.tensor([int(row["row"]) for row in chosen], dtype=torch.int64)
-        votes = [[int(row[column]) for column in vote_columns] for row in chosen if has_votes]
+        chosen = [row for row in rows if row.split == name]
+        has_votes = chosen[0].votes is not None
         return FaceSet(
-            images=_rows_of(images, index),
-            labels=torch.tensor([int(row["label"]) for row in chosen], dtype=torch.int64),
-            files=tuple(row["file"] for row in chosen),
-            votes=torch.tensor(votes, dtype=torch.int64) if has_votes else None,
+            images=_rows_of(images, torch.tensor([row.row for row in chosen])),
+            labels=torch.tensor([row.label for row in chosen]),
+            files=tuple(row.file for row in chosen),
+            votes=torch.tensor([row.votes for row in chosen]) if has_votes else None,
         )
 
     return FaceData(
@@ -228,7 +232,7 @@ def _read_prepared(folder: Path) -> FaceData:
         train=split("train"),
         test=split("test"),
         validation=split("validation") if description["counts"].get("validation") else None,
-        classes=classes,
+        classes=description["classes"],
         fingerprint=description["checksums"][IMAGES][:16] + description["checksums"][LABELS][:16],
         source=description["source"],
         licence=description["licence"],
@@ -243,34 +247,6 @@ def _rows_of(images: Images, index: Tensor) -> Images:
     if last - first + 1 == len(index):
         return images[first : last + 1]
     return fetch(images, index)
-
-
-def _read_description(path: Path) -> dict:
-    if not path.is_file():
-        raise InputError(f"{path.parent} is not a prepared face set: {path.name} is missing")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}); prepare the set again") from error
-    needed = {"format", "classes", "image_shape", "counts", "checksums", "source", "licence"}
-    missing = sorted(needed - set(description)) if isinstance(description, dict) else sorted(needed)
-    if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)}; prepare the set again")
-    if description["format"] != FORMAT:
-        raise InputError(
-            f"{path} is of format {description['format']!r}, this eacbook reads format {FORMAT}"
-        )
-    return description
-
-
-def _read_rows(path: Path, description: dict) -> list[dict[str, str]]:
-    _check_file(path, description)
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    count = sum(description["counts"].values())
-    if len(rows) != count or not rows:
-        raise InputError(f"{path} has {len(rows)} rows, {DESCRIPTION} counts {count}")
-    return rows
 
 
 def _open_images(path: Path, count: int, description: dict) -> Images:
@@ -294,7 +270,11 @@ def _check_file(path: Path, description: dict) -> None:
         raise InputError(f"{path} is missing; prepare the set again")
     if path.stat().st_size > LARGE_BYTES:
         return
-    if sha256_of(path) != description["checksums"].get(path.name):
+    try:
+        checksum = sha256_of(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if checksum != description["checksums"][path.name]:
         raise InputError(
             f"{path} is not the file that was prepared (its checksum differs from the one in "
             f"{DESCRIPTION}): truncated or changed; prepare the set again"

@@ -1,4 +1,4 @@
-"""The prepared format: names of its files, splits and columns, and their checksums.
+"""The prepared format: the names of its files, splits and columns, checksums, and reading its texts.
 
 A prepared folder holds ``images.npy`` (uint8 ``[N,H,W,C]``), ``labels.csv`` (one row an image) and
 ``faceset.json`` (classes, counts, checksums, source, licence). :mod:`eacbook.prepared` writes it and
@@ -8,13 +8,26 @@ start at once.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
+import re
+import reprlib
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+from eacbook.errors import InputError
 
 FORMAT = 1
 IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.csv", "faceset.json"
 SPLITS = ("train", "validation", "test")
-VOTE_PREFIX = "votes_"
+COLUMNS, VOTE_PREFIX = ("row", "split", "label", "file"), "votes_"
+
+LARGEST_DESCRIPTION = 1 << 24
+MOST_ROWS, MOST_VOTES = 1 << 40, 1_000_000
 
 
 def sha256_of(path: Path) -> str:
@@ -24,3 +37,194 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+class Row(NamedTuple):
+    """One line of ``labels.csv``.
+
+    Attributes:
+        row: the image's place in ``images.npy``.
+        split, label, file: as in :class:`eacbook.prepared.LabelledImage`.
+        votes: how many annotators chose each class, in label order; None in a set without votes.
+    """
+
+    row: int
+    split: str
+    label: int
+    file: str
+    votes: tuple[int, ...] | None
+
+
+def check_classes(names: object, where: object) -> tuple[str, ...]:
+    """The names of the classes, composed (Unicode NFC), so that equal texts are equal.
+
+    Raises:
+        InputError: they are no list of different printable texts.
+    """
+    given = names if isinstance(names, list | tuple) else ()
+    if not given or not all(isinstance(name, str) and name.strip() for name in given):
+        raise InputError(f"{where}: classes are {shown(names)}, expected a list of names")
+    given = tuple(unicodedata.normalize("NFC", name) for name in given)
+    for name in given:
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+            raise InputError(f"{where}: class {shown(name)} holds a letter that cannot be shown")
+        if given.count(name) > 1:
+            raise InputError(f"{where}: class {shown(name)} stands twice in classes")
+    return given
+
+
+def read_description(path: Path) -> dict:
+    """What ``faceset.json`` says, of the types that the format has.
+
+    Raises:
+        InputError: it is missing, no JSON, incomplete, or says what no set can be.
+    """
+    if not path.is_file():
+        raise InputError(f"{path.parent} is not a prepared face set: {path.name} is missing")
+    try:
+        if path.stat().st_size > LARGEST_DESCRIPTION:
+            raise ValueError(f"{path.stat().st_size:,} bytes are too many")
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); prepare the set again") from error
+    needed = {"format", "classes", "image_shape", "counts", "checksums", "source", "licence"}
+    missing = sorted(needed - set(description)) if isinstance(description, dict) else sorted(needed)
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}; prepare the set again")
+    if not _is_count(description["format"]) or description["format"] != FORMAT:
+        raise InputError(
+            f"{path} is of format {shown(description['format'])}, this eacbook reads format {FORMAT}"
+        )
+    classes = check_classes(description["classes"], path)
+    for key, fits, expected in (
+        ("image_shape", _is_shape, "height, width and 1 or 3 channels"),
+        ("counts", _are_counts, "numbers of train, test and perhaps validation images"),
+        ("checksums", _are_checksums, f"SHA-256 digests of {IMAGES} and {LABELS}"),
+        ("source", _is_text, "a text"),
+        ("licence", _is_text, "a text"),
+    ):
+        if not fits(description[key]):
+            raise InputError(
+                f"{path}: {key} is {shown(description[key])}, expected {expected}; prepare the set "
+                "again"
+            )
+    notes = description.get("notes", {})
+    if not isinstance(notes, dict):
+        raise InputError(f"{path}: notes are {shown(notes)}, expected facts by name")
+    return description | {"classes": classes, "notes": notes}
+
+
+def read_labels(path: Path, description: dict) -> list[Row]:
+    """The lines of ``labels.csv``: every image once, and as many of each split as is said.
+
+    Args:
+        path: of the file.
+        description: from :func:`read_description`.
+
+    Raises:
+        InputError: a line is not of that form, or the lines are others than the description counts.
+    """
+    classes, counts = description["classes"], description["counts"]
+    total = sum(counts.values())
+    rows: list[Row] = []
+    lines: dict[int, int] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.reader(file, strict=True)
+            names = [unicodedata.normalize("NFC", name) for name in next(table, [])]
+            places = {name: place for place, name in enumerate(names)}
+            lacking = [name for name in COLUMNS if name not in places]
+            if lacking or len(places) < len(names):
+                what = f"lacks {', '.join(lacking)}" if lacking else "names a column twice"
+                raise InputError(f"{path}, line 1: the header {what}: {shown(names)}")
+            columns = [places[name] for name in COLUMNS]
+            of_votes = [places.get(VOTE_PREFIX + name) for name in classes]
+            has_votes = None not in of_votes
+            for fields in filter(None, table):
+                where = f"{path}, line {table.line_num}"
+                if len(fields) != len(names):
+                    raise InputError(f"{where}: {len(fields)} fields, the header has {len(names)}")
+                row, split, label, name = (fields[column] for column in columns)
+                row = _number(row, MOST_ROWS, where, "row")
+                if row in lines:
+                    raise InputError(f"{where}: row {row} stands here for the second time")
+                lines[row] = table.line_num
+                if split not in SPLITS:
+                    raise InputError(f"{where}: split {shown(split)}, expected one of {SPLITS}")
+                if "\0" in name:
+                    raise InputError(f"{where}: file {shown(name)}, expected the name of a file")
+                label = _number(label, len(classes), where, "label")
+                votes = (
+                    tuple(_number(fields[vote], MOST_VOTES, where, "votes") for vote in of_votes)
+                    if has_votes
+                    else None
+                )
+                rows.append(Row(row, split, label, name, votes))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text: prepare the set again") from error
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {table.line_num}: {error}; prepare the set again"
+        ) from error
+    found = Counter(row.split for row in rows)
+    if found != Counter(counts):
+        raise InputError(
+            f"{path} has {len(rows)} rows ({_listed(found)}), {DESCRIPTION} counts {total} "
+            f"({_listed(counts)})"
+        )
+    last = max(lines)
+    if last >= total:
+        raise InputError(f"{path}, line {lines[last]}: row {last}, expected 0 to {total - 1}")
+    return rows
+
+
+def shown(value: object) -> str:
+    """A value from a file, short enough for a message."""
+    return _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict = 2, 4, 4, 4
+
+
+def _number(text: str, below: int, where: str, what: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 16) or int(text) >= below:
+        raise InputError(
+            f"{where}: {what} {shown(text)}, expected a whole number from 0 to {below - 1}"
+        )
+    return int(text)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _is_shape(value: object) -> bool:
+    sides = isinstance(value, list) and len(value) == 3 and all(map(_is_count, value))
+    return sides and min(value) > 0 and value[2] in (1, 3)
+
+
+def _are_counts(value: object) -> bool:
+    counts = isinstance(value, dict) and value.keys() <= set(SPLITS)
+    counts = counts and all(map(_is_count, value.values()))
+    return counts and all(value.get(split) for split in ("train", "test"))
+
+
+def _are_checksums(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), str) and re.fullmatch(r"[0-9a-f]{64}", value[name])
+        for name in (IMAGES, LABELS)
+    )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts.get(split)) or "none"

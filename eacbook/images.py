@@ -16,6 +16,9 @@ from torch import Tensor
 
 from eacbook.errors import InputError
 
+LONGEST_HEADER = 10_000
+"""Of an ``.npy`` file, in bytes: numpy's own limit."""
+
 
 class ImageFile:
     """Images that stay in a file: indexing reads them, and nothing of them is kept.
@@ -40,14 +43,28 @@ class ImageFile:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         try:
+            self._refuse_long_header()
             # Maps the file to read its header and to hold its size against it; unmapped at once.
-            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{path} is truncated or no .npy file ({error})") from error
+            with np.errstate(over="ignore"):  # of the size that it promises; it is then refused
+                array = np.lib.format.open_memmap(self.path, mode="r")
+        except Exception as error:  # a header is a Python expression, and can fail like one
+            reason = " ".join(str(error).split())[:80]
+            raise InputError(f"{path} is truncated or no .npy file ({reason})") from error
         if array.dtype != np.uint8 or array.ndim != 4 or not array.flags.c_contiguous:
             raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 [N,H,W,C]")
         self.offset, self._picture = array.offset, array.shape[1:]
         self.rows = torch.arange(len(array))
+        size, expected = self.path.stat().st_size, array.offset + array.nbytes
+        if size != expected:
+            raise InputError(f"{path} has {size:,} bytes, its header needs {expected:,}")
+
+    def _refuse_long_header(self) -> None:
+        """numpy reads a header of any length, up to 4 GB, before it finds it too long."""
+        with self.path.open("rb") as file:
+            version, _ = np.lib.format.read_magic(file)
+            length = int.from_bytes(file.read(2 if version == 1 else 4), "little")
+        if length > LONGEST_HEADER:
+            raise ValueError(f"a header of {length:,} bytes")
 
     @property
     def shape(self) -> torch.Size:

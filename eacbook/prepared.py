@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +24,18 @@ from PIL import Image
 
 from eacbook.errors import InputError
 from eacbook.files import write_text
-from eacbook.format import DESCRIPTION, FORMAT, IMAGES, LABELS, SPLITS, VOTE_PREFIX, sha256_of
+from eacbook.format import (
+    COLUMNS,
+    DESCRIPTION,
+    FORMAT,
+    IMAGES,
+    LABELS,
+    MOST_VOTES,
+    SPLITS,
+    VOTE_PREFIX,
+    check_classes,
+    sha256_of,
+)
 
 PROGRESS = "progress.json"
 ROWS_A_NOTE = 256
@@ -96,14 +108,34 @@ def find_unfinished(folder: str | Path, key: str) -> Progress:
     try:
         progress = Progress(**json.loads(note.read_text(encoding="utf-8")))
         progress.histogram = np.array(progress.histogram)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{note} is damaged ({error}): remove {partial} to start anew") from error
+        _check_progress(progress)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:80]
+        raise InputError(f"{note} is damaged ({reason}): remove {partial} to start anew") from error
     if progress.key != key:
         raise InputError(
             f"{partial} is the beginning of a set from another source or with other options: "
             "finish it with its own command, remove it, or choose another --out"
         )
     return progress
+
+
+def _check_progress(progress: Progress) -> None:
+    """Raises a ValueError, TypeError or AttributeError if it is not what :func:`_note` writes."""
+    histogram, counts = progress.histogram, progress.counts
+    whole = [
+        progress.rows,
+        progress.label_bytes,
+        *(n for split in SPLITS for n in counts.get(split, [])),
+    ]
+    if not all(type(number) is int and number >= 0 for number in whole) or counts.keys() - set(
+        SPLITS
+    ):
+        raise ValueError("its numbers are none")
+    if histogram.dtype.kind not in "iu" or (histogram.size > 1 and histogram.shape[1:] != (256,)):
+        raise ValueError("its histogram is none")
+    if [type(text) for text in progress.last] != [str, str]:
+        raise ValueError("it names no last image")
 
 
 def write_faces(
@@ -136,7 +168,7 @@ def write_faces(
         InputError: the folder exists, an image or a label does not fit, or there is no training or
             test image.
     """
-    folder = Path(folder)
+    folder, classes = Path(folder), check_classes(classes, folder)
     if folder.exists():
         raise InputError(f"{folder} exists already; remove it or choose another --out")
     partial = _partial(folder)
@@ -149,7 +181,7 @@ def write_faces(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     try:
-        description = _write(partial, images, tuple(classes), image_shape, unfinished)
+        description = _write(partial, images, classes, image_shape, unfinished)
         description |= {"source": source, "licence": licence, "notes": notes or {}}
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         partial.rename(folder)
@@ -174,6 +206,11 @@ def _write(
     unfinished: Progress | None,
 ) -> dict:
     progress = unfinished or Progress()
+    if progress.rows and (
+        any(len(counts) != len(classes) for counts in progress.counts.values())
+        or np.shape(progress.histogram) not in ((), (shape[2], 256))
+    ):
+        raise InputError(f"{folder / PROGRESS} is damaged: remove {folder} to start anew")
     mode = "r+" if progress.rows else "w"
     with (
         (folder / IMAGES).open(mode + "b") as pixels,
@@ -193,7 +230,7 @@ def _write(
                 vote_names = list(votes)
                 if not progress.rows:
                     columns = [VOTE_PREFIX + name for name in vote_names]
-                    table.writerow(["row", "split", "label", "file", *columns])
+                    table.writerow([*COLUMNS, *columns])
             if set(votes) != set(vote_names):
                 raise InputError(
                     f"{image.file}: votes for {', '.join(votes) or 'nothing'}, the first image has "
@@ -255,8 +292,13 @@ def _check(image: LabelledImage, classes: tuple[str, ...], shape: tuple) -> None
         )
     if image.split not in SPLITS:
         raise InputError(f"{image.file}: split {image.split!r}, expected one of {SPLITS}")
-    if not 0 <= image.label < len(classes):
+    if not isinstance(image.label, Integral) or not 0 <= image.label < len(classes):
         raise InputError(f"{image.file}: label {image.label}, expected 0 to {len(classes) - 1}")
+    for name, count in (image.votes or {}).items():
+        if not isinstance(count, Integral) or not 0 <= count < MOST_VOTES:
+            raise InputError(f"{image.file}: {count} votes for {name}, expected a number of people")
+    if "\0" in image.file:
+        raise InputError(f"the file name {image.file!r} holds a NUL: rename the file")
     try:
         image.file.encode()
     except UnicodeEncodeError as error:

@@ -8,14 +8,13 @@ CSV; ``cells.csv`` holds every figure of every cell. In the CSV files accuracies
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
 
 from eacbook.files import write_text
-from eacbook.format import DESCRIPTION
+from eacbook.format import DESCRIPTION, read_description
 from eacbook.grid import Cell, Outcome, faces_of
 from eacbook.palette import PAGE_STYLE
 from eacbook.papers import CAUTION, SOURCE, differences, find_published, published_accuracy
@@ -152,8 +151,7 @@ def _rule(cell: Cell) -> str:
     """How the labels came about, where the script that prepared the set says so."""
     if cell.data == "synthetic":
         return ""
-    description = json.loads((Path(cell.data) / DESCRIPTION).read_text(encoding="utf-8"))
-    rule = description.get("notes", {}).get("rule")
+    rule = read_description(Path(cell.data) / DESCRIPTION)["notes"].get("rule")
     return f", labels by the rule {rule!r}" if rule else ""
 
 

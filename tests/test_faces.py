@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import subprocess
 import sys
 import tempfile
@@ -279,16 +280,217 @@ def test_a_damaged_set_is_refused(prepared, name, damage, message):
         load_faces(prepared)
 
 
+def fit_checksums(folder):
+    """Let ``faceset.json`` say that the files are as they were prepared."""
+    description = json.loads((folder / "faceset.json").read_text())
+    for name in ("images.npy", "labels.csv"):
+        description["checksums"][name] = sha256_of(folder / name)
+    (folder / "faceset.json").write_text(json.dumps(description))
+
+
+DESCRIPTIONS = {
+    "nested": "[" * 100_000,
+    "digits": '{"format": ' + "9" * 5000 + "}",
+    "format": {"format": True},
+    "huge": {"format": 10**4000},
+    "no classes": {"classes": None},
+    "text": {"classes": "abc"},
+    "numbers": {"classes": [1, 2, 3]},
+    "none": {"classes": []},
+    "double": {"classes": ["fear", "fear", "anger"]},
+    "twice": {"classes": ["caf\u00e9", "cafe\u0301", "anger"]},
+    "NUL": {"classes": ["fear", "a\0", "anger"]},
+    "surrogate": {"classes": ["fear", "\ud800", "anger"]},
+    "fewer": {"classes": ["fear"]},
+    "two sides": {"image_shape": [4, 3]},
+    "no sides": {"image_shape": None},
+    "half": {"image_shape": [4.0, 3, 1]},
+    "negative": {"image_shape": [-4, -3, 1]},
+    "channels": {"image_shape": [4, 1, 3000000000]},
+    "counts": {"counts": [10, 6, 4]},
+    "many": {"counts": {"train": 10**30, "validation": 6, "test": 4}},
+    "float": {"counts": {"train": 10.0, "validation": 6, "test": 4}},
+    "minus": {"counts": {"train": 20, "validation": -4, "test": 4}},
+    "split": {"counts": {"train": 10, "dev": 6, "test": 4}},
+    "moved": {"counts": {"train": 11, "validation": 5, "test": 4}},
+    "no test": {"counts": {"train": 20}},
+    "checksums": {"checksums": ["a", "b"]},
+    "checksum": {"checksums": {"images.npy": 1, "labels.csv": None}},
+    "source": {"source": {"a": 1}},
+    "licence": {"licence": "\udc80"},
+    "notes": {"notes": [1]},
+}
+
+
+@pytest.fixture(params=["small", "large"])
+def size(request, monkeypatch):
+    """A large set is not held against its checksums."""
+    if request.param == "large":
+        monkeypatch.setattr("eacbook.faces.LARGE_BYTES", 10)
+    return request.param
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_a_description_that_no_set_can_have_is_refused(prepared, name, size):
+    path, change = prepared / "faceset.json", DESCRIPTIONS[name]
+    if isinstance(change, dict):
+        change = json.dumps(json.loads(path.read_text()) | change)
+    path.write_text(change)
+    with pytest.raises(InputError, match=r"faceset\.json|labels\.csv") as caught:
+        load_faces(prepared)
+    assert len(str(caught.value)) < 400 + 2 * len(str(path)) and "\n" not in str(caught.value)
+
+
+def line(number, **changes):
+    """Change the fields of a line, counted from 1; the header is line 1."""
+
+    def change(lines):
+        fields = dict(zip(lines[0].split(","), lines[number - 1].split(","), strict=True)) | changes
+        lines[number - 1] = ",".join(fields.values())
+
+    return change
+
+
+def replace(number, text):
+    def change(lines):
+        lines[number - 1] = text
+
+    return change
+
+
+LINES = {
+    "unknown split": (line(4, split="dev"), r"line 4: split 'dev', expected one of"),
+    "test label": (line(21, label="3"), r"line 21: label '3', expected a whole number from 0 to 2"),
+    "negative label": (line(4, label="-1"), "line 4: label '-1'"),
+    "half label": (line(4, label="1.0"), "line 4: label '1.0'"),
+    "huge label": (line(4, label="1" * 5000), "line 4: label '1+\\.\\.\\.1+'"),
+    "other digits": (line(4, label="\u0661"), "line 4: label"),
+    "no label": (line(4, label=""), "line 4: label ''"),
+    "far row": (line(4, row="20"), "line 4: row 20, expected 0 to 19"),
+    "negative row": (line(4, row="-1"), "line 4: row '-1'"),
+    "double row": (line(4, row="1"), "line 4: row 1 stands here for the second time"),
+    "NUL": (line(4, file="a\0.png"), "line 4: (file|line contains NUL)"),
+    "votes": (line(4, votes_fear="many"), "line 4: votes 'many'"),
+    "negative votes": (line(4, votes_fear="-2"), "line 4: votes '-2'"),
+    "few fields": (replace(4, "2,train,2"), "line 4: 3 fields, the header has 8"),
+    "many fields": (replace(4, "2,train,2,a,1,1,1,1,1,1"), "line 4: 10 fields"),
+    "quote": (replace(21, '"'), "line 21: unexpected end of data"),
+    "long field": (replace(4, "a" * 200_000), "line 4: field larger than field limit"),
+    "other split": (
+        line(4, split="test"),
+        r"9 train, 6 validation, 5 test\), faceset\.json counts 20",
+    ),
+    "a line less": (lambda lines: lines.pop(), "has 19 rows"),
+    "no header": (lambda lines: lines.pop(0), "line 1: the header lacks row, split, label, file"),
+    "empty": (lambda lines: lines.clear(), "line 1: the header lacks row"),
+    "header twice": (replace(1, "row,split,label,file,file,votes_fear"), "names a column twice"),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_of_labels_that_no_set_can_have_is_refused(prepared, name, size):
+    change, message = LINES[name]
+    path = prepared / "labels.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    change(lines)
+    path.write_text("\n".join(lines) + "\n" * bool(lines), encoding="utf-8")
+    fit_checksums(prepared)
+    with pytest.raises(InputError, match=message) as caught:
+        load_faces(prepared)
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 400 + len(str(path))
+
+
+def test_labels_that_are_no_text_are_refused(prepared, size):
+    path = prepared / "labels.csv"
+    path.write_bytes(path.read_bytes().replace(b"5.png", b"\xff.png"))
+    fit_checksums(prepared)
+    with pytest.raises(InputError, match=r"labels\.csv is no UTF-8 text"):
+        load_faces(prepared)
+
+
+BLACK = bytes(20 * math.prod(SHAPE))
+
+
+def npy(header, version=1, length=None, data=BLACK):
+    text = (header if isinstance(header, str) else str(header)).encode("latin-1") + b"\n"
+    length = len(text) if length is None else length
+    size = struct.pack("<H" if version == 1 else "<I", length)
+    return b"\x93NUMPY" + bytes([version, 0]) + size + text + data
+
+
+GOOD = {"descr": "|u1", "fortran_order": False, "shape": (20, *SHAPE)}
+HEADERS = {
+    "fortran order": npy(GOOD | {"fortran_order": True}),
+    "more images": npy(GOOD | {"shape": (21, *SHAPE)}),
+    "fewer images": npy(GOOD | {"shape": (19, *SHAPE)}),
+    "other sides": npy(GOOD | {"shape": (20, SHAPE[1], SHAPE[0], 1)}),
+    "negative": npy(GOOD | {"shape": (-20, -SHAPE[0], *SHAPE[1:])}),
+    "huge": npy(GOOD | {"shape": (2**62, 4, *SHAPE[1:])}),
+    "beyond 64 bits": npy(GOOD | {"shape": (2**70, *SHAPE)}),
+    "no pictures": npy(GOOD | {"shape": (0, *SHAPE)}),
+    "no shape": npy(GOOD | {"shape": ()}),
+    "a list": npy(GOOD | {"shape": [20, *SHAPE]}),
+    "objects": npy(GOOD | {"descr": "|O"}),
+    "floats": npy(GOOD | {"descr": "<f4"}, data=bytes(80 * math.prod(SHAPE))),
+    "signed": npy(GOOD | {"descr": "|i1"}),
+    "records": npy(GOOD | {"descr": [("a", "|u1")]}),
+    "code": npy("__import__('os').system('false')"),
+    "not a dictionary": npy("[1, 2]"),
+    "nested": npy("(" * 5000),
+    "indented": npy("{'a':\n  1\n x}"),
+    "other keys": npy({"shape": (20, *SHAPE)}),
+    "version 9": npy(GOOD, version=9),
+    "a long header": npy(GOOD, version=2, length=2**32 - 1),
+    "a longer header": npy(str(GOOD) + " " * 20_000, version=2),
+    "cut": npy(GOOD)[:9],
+    "empty": b"",
+    "archive": b"PK\x03\x04" + bytes(100),
+    "trailing": npy(GOOD) + b"x",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_lies_is_refused(prepared, name, size):
+    (prepared / "images.npy").write_bytes(HEADERS[name])
+    fit_checksums(prepared)
+    with pytest.raises(InputError, match=r"images\.npy") as caught:
+        load_faces(prepared)
+    assert len(str(caught.value)) < 400 + len(str(prepared))
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_every_version_of_the_header_is_read(prepared, version, size):
+    before = load_faces(prepared).train.images[:].clone()
+    pixels = np.load(prepared / "images.npy")
+    (prepared / "images.npy").write_bytes(npy(GOOD, version=version, data=pixels.tobytes()))
+    fit_checksums(prepared)
+    images = load_faces(prepared).train.images
+    assert torch.equal(images[:], before)
+
+
+def test_classes_are_compared_after_normalisation(tmp_path):
+    votes = {"cafe\u0301": 2, "fear": 1}
+    facts = {"image_shape": SHAPE, "source": "test", "licence": "MIT"}
+    images = [image(split, votes=votes) for split in ("train", "test")]
+    write_faces(tmp_path / "set", images, classes=["caf\u00e9", "fear"], **facts)
+    data = load_faces(tmp_path / "set")
+    assert data.classes == ("caf\u00e9", "fear") and data.train.votes.tolist() == [[2, 1]]
+
+
 @pytest.mark.parametrize(
     "array", [np.array([{"a": 1}], dtype=object), np.zeros((20, *SHAPE), np.int64)]
 )
 def test_an_array_of_something_else_is_refused_and_never_unpickled(prepared, array):
     np.save(prepared / "images.npy", array, allow_pickle=True)
-    description = json.loads((prepared / "faceset.json").read_text())
-    description["checksums"]["images.npy"] = sha256_of(prepared / "images.npy")
-    (prepared / "faceset.json").write_text(json.dumps(description))
+    fit_checksums(prepared)
     with pytest.raises(InputError, match=r"images\.npy"):
         load_faces(prepared)
+
+
+@pytest.mark.parametrize("source", [None, 7, "a\0b", "a" * 5000, b"data", ""])
+def test_what_is_no_folder_is_an_unknown_data_set(source):
+    with pytest.raises(InputError, match="unknown data set"):
+        load_faces(source)
 
 
 def test_an_unknown_name_says_what_was_expected():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,11 +97,51 @@ def test_files_that_are_shorter_than_noted_are_refused(beginning, name):
         write_faces(beginning, images(8), unfinished=unfinished, **FACTS)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"rows": 1, "other": 2}', "\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"rows": 1, "other": 2}',
+        "\0",
+        "[" * 100_000,
+        {"rows": "4"},
+        {"rows": -4},
+        {"label_bytes": 1.5},
+        {"counts": []},
+        {"counts": {"dev": [4, 0]}},
+        {"counts": {"train": 4}},
+        {"counts": {"train": [1]}},
+        {"last": None},
+        {"histogram": [[1, 2], [3]]},
+        {"histogram": [[1, 2, 3]]},
+        {"histogram": "much"},
+    ],
+    ids=str,
+)
 def test_a_damaged_note_is_refused(beginning, text):
-    (beginning.with_name("set.partial") / "progress.json").write_text(text)
-    with pytest.raises(InputError, match=r"progress\.json is damaged .* remove .*set\.partial"):
-        find_unfinished(beginning, "key")
+    note = beginning.with_name("set.partial") / "progress.json"
+    if isinstance(text, dict):
+        text = json.dumps(json.loads(note.read_text()) | text)
+    note.write_text(text)
+    with pytest.raises(InputError, match=r"progress\.json is damaged.* remove .*set\.partial"):
+        write_faces(beginning, images(8), unfinished=find_unfinished(beginning, "key"), **FACTS)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("one", "one"), "'one' stands twice"),
+        (("Freude\u0301", "Freud\u00e9"), "stands twice"),
+        (("one", "t\0wo"), r"'t\\x00wo' holds a letter that cannot be shown"),
+        (("one", ""), "expected a list of names"),
+        ("one", "expected a list of names"),
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(classes, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        write_faces(tmp_path / "set", images(), **FACTS | {"classes": classes})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path):
