@@ -27,6 +27,7 @@ from PIL import Image
 from sources import ARCHIVE, Files, Opener, index, open_files, read_bytes, read_csv
 from tqdm import tqdm
 
+from eacbook import terminal
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
 from eacbook.prepared import Progress, find_unfinished, write_faces
@@ -303,4 +304,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(terminal.run("affectnet.py", main, "take a smaller --size"))

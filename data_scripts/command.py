@@ -20,6 +20,8 @@ def run(
         description = prepare()
     except InputError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
+    except BrokenPipeError:
+        raise  # whoever read what we print has left
     except (OSError, KeyboardInterrupt) as error:  # a full disk names no file by itself
         partial = out.with_name(out.name + ".partial")
         kept = (

@@ -25,6 +25,7 @@ from command import run
 from sources import Files, Opener, open_files, read_bytes, read_csv
 from tqdm import tqdm
 
+from eacbook import terminal
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
 from eacbook.picture_files import read_picture
@@ -342,4 +343,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(terminal.run("ferplus.py", main))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sources import ARCHIVE, Files, open_files
 from tqdm import tqdm
 
+from eacbook import terminal
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
 from eacbook.prepared import write_faces
@@ -319,4 +321,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(terminal.run("own_faces.py", main, "take a smaller --size"))

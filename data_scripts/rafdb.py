@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +19,7 @@ from decoding import Face, decode_all, new_notes
 from sources import Files, index, open_files, read_lines
 from tqdm import tqdm
 
+from eacbook import terminal
 from eacbook.classes import RAFDB_CLASSES
 from eacbook.errors import InputError
 from eacbook.prepared import write_faces
@@ -173,4 +175,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(terminal.run("rafdb.py", main, "take a smaller --size"))

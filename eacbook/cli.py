@@ -10,11 +10,13 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from eacbook.errors import InputError, NonFiniteLossError
+from eacbook import __version__, terminal
+from eacbook.errors import InputError
 from eacbook.files import write_text
 
 NETWORK = "tiny, resnet18, resnet50, resnet18-caffe or resnet50-caffe"
 METHOD = "baseline, small_loss, scn, rul or eac, or with hyperparameters eac:weight=2,erasing=false"
+LESS_MEMORY = "take a smaller --size or --batch-size, fewer images (--limit) or fewer --workers"
 FIRST_NOTEBOOK = Path("notebooks/01_label_noise.ipynb")
 
 # A server closes the connection to the kernel if a photograph is larger than this, and says nothing;
@@ -27,12 +29,13 @@ JUPYTERLAB = [
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for what the user can mend)."""
+    return terminal.run("eacbook", lambda: _run(arguments), LESS_MEMORY)
+
+
+def _run(arguments: list[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return options.command(options) or 0
-    except (InputError, NonFiniteLossError, OSError) as error:
-        print(f"eacbook: error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("\neacbook: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -41,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands, each with an example in its help."""
     parser = argparse.ArgumentParser(prog="eacbook", description=sys.modules["eacbook"].__doc__)
+    parser.add_argument("--version", action="version", version=f"eacbook {__version__}")
     commands = parser.add_subparsers(required=True, metavar="{demo,train,table,runs,lab}")
 
     demo = _add(
