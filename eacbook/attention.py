@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import mirror, normalise
+from eacbook.images import Images
 from eacbook.networks import evaluation_mode
 
 
@@ -74,15 +75,18 @@ def _pixels_of_places(places: int, pixels: int) -> Tensor:
     return torch.eye(pixels).repeat_interleave(places, 0).view(places, pixels, pixels).mean(1)
 
 
+BATCH_SIZE = 128
+
+
 @torch.no_grad()
 def attention_maps(
-    network: nn.Module, images: Tensor, size: int | None = None
+    network: nn.Module, images: Images, size: int | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Maps of faces and of their mirror images, in evaluation mode.
 
     Args:
         network: gives ``(logits, maps)``.
-        images: uint8 ``[B,C,H,W]``.
+        images: uint8 ``[B,C,H,W]`` on any device, or in a file, which is read batch by batch.
         size: pixels at which the network works; None keeps the stored size.
 
     Returns:
@@ -90,11 +94,14 @@ def attention_maps(
         images (as the network sees them, not flipped back), on the CPU.
     """
     device = next(network.parameters()).device
-    images = images.to(device)
+    found = []
     with evaluation_mode(network):
-        logits, maps = network(normalise(images, size))
-        _, maps_of_mirror = network(normalise(mirror(images), size))
-    return logits.cpu(), maps.cpu(), maps_of_mirror.cpu()
+        for first in range(0, max(len(images), 1), BATCH_SIZE):
+            part = images[first : first + BATCH_SIZE].to(device)
+            logits, maps = network(normalise(part, size))
+            _, maps_of_mirror = network(normalise(mirror(part), size))
+            found.append((logits.cpu(), maps.cpu(), maps_of_mirror.cpu()))
+    return tuple(map(torch.cat, zip(*found, strict=True)))
 
 
 def heat(maps: Tensor, size: int) -> Tensor:

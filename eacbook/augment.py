@@ -216,7 +216,7 @@ class Streams:
         follows for the images without noise.
         """
         places = self._look_up(batch, partial(self._place_noise, length), "camera", length)
-        return self._strip.unfold(0, length, 1).index_select(0, places)
+        return _runs(self._strip, places, length)
 
     def _place_noise(self, length: int, generator: torch.Generator) -> Tensor:
         """Draws the strip, too: int64 ``[N]``, where in it each image's run begins."""
@@ -244,6 +244,18 @@ class Streams:
             generator = torch.Generator().manual_seed(self._seed(stream))
             self._drawn[key] = draw(generator).to(self._device).split(self._counts)
         return self._drawn[key][batch]
+
+
+GATHER_FROM_VIEWS = ("cpu", "cuda")
+"""Devices that read from a view of a strip as it is. Another one (MPS) may first copy the whole view,
+which is as large as the strip times the length of a run."""
+
+
+def _runs(strip: Tensor, places: Tensor, length: int) -> Tensor:
+    """The pieces of a strip ``[S]`` that begin at the places ``[B]``: ``[B,length]``."""
+    if strip.device.type in GATHER_FROM_VIEWS:
+        return strip.unfold(0, length, 1).index_select(0, places)
+    return strip[places[:, None] + torch.arange(length, device=strip.device)]
 
 
 def _half(count: int, generator: torch.Generator) -> Tensor:

@@ -72,7 +72,7 @@ def loss_shares(
     """Histograms of the losses of right and of wrong labels, as shares of each.
 
     Args:
-        losses: float ``[N]``, in nats.
+        losses: float ``[N]``, in nats; labels whose loss is not a number are left out.
         flipped: bool ``[N]``, which labels are wrong.
         edges: ``[n+1]``; the last step holds all that lies beyond, too.
 
@@ -80,7 +80,8 @@ def loss_shares(
         Two ``[n]``, each with the sum 1 (or 0 where there is no such label).
     """
     values, wrong = losses.clamp(max=float(edges[-1])).numpy(), flipped.numpy()
-    counts = [np.histogram(values[wrong == kind], edges)[0] for kind in (False, True)]
+    known = ~np.isnan(values)
+    counts = [np.histogram(values[known & (wrong == kind)], edges)[0] for kind in (False, True)]
     return tuple(count / max(count.sum(), 1) for count in counts)
 
 

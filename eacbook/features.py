@@ -6,8 +6,11 @@ map is for the eye alone. McInnes, Healy and Melville, "UMAP", arXiv 1802.03426.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import shutil
+import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -172,8 +175,7 @@ def _umap(cosines: Tensor, start, steps: int, rate: float, seed: int) -> Tensor:
     neighbours = nearest.indices.int().numpy(), nearest.values.clamp(min=0).numpy()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="precomputed_knn")  # no new faces will be asked
-        import umap
-
+        umap = _import_umap()
         mapper = umap.UMAP(
             n_neighbors=MAP_NEIGHBOURS,
             min_dist=MIN_DIST,
@@ -187,6 +189,25 @@ def _umap(cosines: Tensor, start, steps: int, rate: float, seed: int) -> Tensor:
         positions = torch.from_numpy(mapper.fit_transform(distances.numpy()))
     positions = positions - positions.mean(0)
     return positions / positions.square().sum(1).mean().sqrt()
+
+
+def _import_umap():
+    """UMAP, also where numba, under it, finds no folder for the functions that it compiles.
+
+    numba keeps them beside UMAP's own files or in the user's home. Where neither can be written (a
+    shared installation, a container's user without a home), they go into a folder of this process.
+    """
+    try:
+        import umap
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        import numba
+
+        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="eacbook-numba-")
+        atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+        import umap
+    return umap
 
 
 def _turned_to(common: Tensor, own: Tensor) -> Tensor:

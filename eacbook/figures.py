@@ -139,17 +139,19 @@ def loss_histograms(
     """The losses of right and of wrong labels, a panel a method.
 
     Args:
-        losses: method name to float ``[N]``, in nats.
+        losses: method name to float ``[N]``, in nats; not a number for a face that did not come in a
+            balanced epoch, and the title of the panel says how many these are.
         flipped: bool ``[N]``, which labels are wrong.
         top: nats at the right end; by default, 199 of 200 losses lie below.
 
     The last step holds all that lies beyond it; so says the "+" behind the last number.
     """
+    titles = [_with_absent(name, int(values.isnan().sum())) for name, values in losses.items()]
     figure = make_subplots(
-        1, len(losses), subplot_titles=list(losses), shared_yaxes=True, horizontal_spacing=0.06
+        1, len(losses), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06
     )
     if top is None:
-        top = ceil(max(float(values.quantile(0.995)) for values in losses.values())) or 1
+        top = _top(losses)
     for column, values in enumerate(losses.values(), start=1):
         of_right, of_wrong = _loss_steps(values, flipped, top)
         for name, shares in (("right labels", of_right), ("wrong labels", of_wrong)):
@@ -243,12 +245,13 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
     It plays in the browser alone.
 
     Args:
-        losses: method name to float ``[E,N]``, in nats.
+        losses: method name to float ``[E,N]``, in nats; not a number for a face that did not come in
+            a balanced epoch.
         flipped: bool ``[N]``, which labels are wrong.
 
     The last step holds all that lies beyond it; so says the "+" behind the last number.
     """
-    top = ceil(max(float(np.quantile(values, 0.995)) for values in losses.values())) or 1
+    top = _top(losses)
     epochs = min(len(values) for values in losses.values())
     heights = [
         [
@@ -260,6 +263,9 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
     ]
     last = {name: kept[epochs - 1] for name, kept in losses.items()}
     figure = loss_histograms(last, flipped, top)
+    for title, (name, kept) in zip(figure.layout.annotations, losses.items(), strict=True):
+        absent = kept[:epochs].isnan().sum(1).double().mean().item()
+        title.text = _with_absent(name, round(absent), "on average ")
     highest = max(max(trace) for still in heights for trace in still)
     # Early on and late, nearly all lie in one step; the film is about the others.
     if highest > 0.4:
@@ -303,6 +309,21 @@ def loss_film(losses: Mapping[str, Tensor], flipped: Tensor) -> go.Figure:
         ],
     )  # fmt: skip
     return figure
+
+
+def _top(losses: Mapping[str, Tensor]) -> int:
+    """The right end of a loss histogram in nats: 199 of 200 losses lie below."""
+    known = [values[~values.isnan()].numpy() for values in losses.values()]
+    return (
+        ceil(max((float(np.quantile(some, 0.995)) for some in known if len(some)), default=0)) or 1
+    )
+
+
+def _with_absent(name: str, absent: int, average: str = "") -> str:
+    """The title of a panel, and how many faces have no loss."""
+    if not absent:
+        return name
+    return f"{name}<br><sup>{average}{absent:,} faces did not come in an epoch</sup>"
 
 
 def _edges(top: float) -> np.ndarray:

@@ -124,8 +124,9 @@ class SampleLosses(Hook):
 
     ``run.kept["sample_losses"]`` is float32 ``[epochs, N]``, the cross-entropy with the label it was
     trained on when the sample's batch came: in training mode, on the augmented view, just before the
-    step. That is what methods which select samples by their loss go by, and it costs nothing. Not a
-    number where a sample did not come in an epoch. Beside it stands what else the method says, e.g.
+    step. That is what methods which select samples by their loss go by, and it costs nothing. With
+    ``balanced`` it is not a number where a sample did not come in an epoch, and the last one where it
+    came several times. Beside it stands what else the method says, e.g.
     ``sample_importance`` (SCN).
 
     Raises:

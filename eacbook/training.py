@@ -125,7 +125,8 @@ class Training:
             method changed some.
         losses: the loss and its parts after every batch of this epoch, scalars on the device.
         samples: what the method said of every training face when its batch came in this epoch, float32
-            ``[N]`` on the device, under the method's names; not a number where a face did not come.
+            ``[N]`` on the device, under the method's names; not a number where a face did not come,
+            the last word where it came several times.
         row: what is known of this epoch; hooks add columns after the epoch.
         rows: the rows of all finished epochs.
         kept: tensors that hooks keep, the first dimension of each the epochs; checkpointed, and
@@ -390,18 +391,32 @@ def mixed_precision(device: torch.device, precision: str) -> contextlib.Abstract
 
 
 def _note(training: Training, batch: Batch, losses: dict[str, Tensor]) -> None:
-    """Keep what the method said of a batch: scalars for the epoch's means, the rest by face."""
+    """Keep what the method said of a batch: scalars for the epoch's means, the rest by face.
+
+    A balanced epoch may have a face several times in one batch: then its last place there counts.
+    """
     scalars = {}
+    last = last_places(batch.index) if training.recipe.balanced else slice(None)
     for name, value in losses.items():
         if not name.startswith("sample_"):
             scalars[name] = value.detach()
             continue
         if name == "sample_labels":
-            training.labels[batch.index] = value
+            training.labels[batch.index] = value[last]
         if name not in training.samples:
             training.samples[name] = torch.full_like(training.labels, math.nan, dtype=torch.float32)
-        training.samples[name][batch.index] = value.detach().float()
+        training.samples[name][batch.index] = value.detach().float()[last]
     training.losses.append(scalars)
+
+
+def last_places(index: Tensor) -> Tensor:
+    """For each face of a batch, int64 ``[B]``, the last place at which the same face stands: ``[B]``.
+
+    What is taken from there is the same at all places of a face, so it does not matter in which order a
+    device writes them; and no device is waited for.
+    """
+    places = torch.arange(len(index), device=index.device)
+    return torch.where(index[:, None] == index, places, -1).amax(1)
 
 
 def batches(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from conftest import small_network
 from torch import nn
 
+from eacbook import attention
 from eacbook.attention import (
     attention_maps,
     flip_consistency,
@@ -15,6 +17,7 @@ from eacbook.attention import (
     relative_difference,
 )
 from eacbook.augment import mirror, normalise
+from eacbook.images import ImageFile
 
 
 def random_maps(*shape, seed=0):
@@ -69,6 +72,22 @@ def test_maps_are_those_of_the_faces_and_of_their_mirror_images(faces, size):
     torch.testing.assert_close(of_mirror, expected_of_mirror)
     assert not torch.allclose(of_mirror, maps)
     assert not torch.allclose(of_mirror, mirror(maps))
+
+
+def test_many_faces_come_in_batches_and_may_stay_in_their_file(tmp_path, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (7, 16, 16, 1), generator=generator, dtype=torch.uint8)
+    np.save(tmp_path / "images.npy", pixels.numpy())
+    images, network = pixels.permute(0, 3, 1, 2), small_network()
+    whole = attention_maps(network, images)
+    monkeypatch.setattr(attention, "BATCH_SIZE", 3)
+    counts = []
+    network.register_forward_hook(lambda _, given, __: counts.append(len(given[0])))
+    for source in (images, ImageFile(tmp_path / "images.npy")):
+        for found, expected in zip(attention_maps(network, source), whole, strict=True):
+            torch.testing.assert_close(found, expected)
+    assert counts == [3, 3, 3, 3, 1, 1] * 2
+    assert [len(values) for values in attention_maps(network, images[:0])] == [0, 0, 0]
 
 
 class Failing(nn.Module):

@@ -12,6 +12,7 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eacbook import augment
 from eacbook.augment import (
     MEAN,
     STD,
@@ -248,6 +249,13 @@ def test_every_batch_of_an_epoch_has_noise_of_its_own():
     assert first.any(1).sum() > 5 and second.any(1).sum() > 5
     assert not torch.equal(first.any(1), second.any(1))
     assert not (first[first.any(1)][:, None] == second).all(2).any(), "no run twice"
+
+
+def test_a_device_that_would_copy_the_strip_gets_the_same_noise(monkeypatch):
+    expected = streams(counts=[40]).noise(0, 3 * 16 * 16)
+    monkeypatch.setattr(augment, "GATHER_FROM_VIEWS", ())
+    noise = streams(counts=[40]).noise(0, 3 * 16 * 16)
+    assert noise.dtype == torch.int16 and torch.equal(noise, expected)
 
 
 def test_images_may_be_larger_than_the_usual_strip_of_noise():

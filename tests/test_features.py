@@ -1,7 +1,10 @@
 """Neighbours are counted as by hand, and maps keep what lies together together."""
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +43,47 @@ def on_the_arc(lengths):
 def recorded_with(features):
     nothing = torch.zeros(0)
     return Recorded(torch.arange(6), GIVEN, TRUE, features, *[nothing] * 4)
+
+
+STAND_IN = """
+import numba
+@numba.njit(cache=True)
+def following(number):
+    return number + 1
+"""
+WITHOUT_HOME = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from eacbook.features import _import_umap
+import numba
+umap = _import_umap()
+print(umap.following(1), numba.config.CACHE_DIR, len(os.listdir(numba.config.CACHE_DIR)))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("setpriv"),
+    reason="only root can become a user who can write neither the packages nor a home",
+)
+def test_umap_finds_a_cache_without_a_home():
+    """A stand-in for UMAP, of one function: UMAP itself compiles for most of a minute."""
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    environment = {**os.environ, "HOME": "/nonexistent"}
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    with tempfile.TemporaryDirectory() as packages:
+        Path(packages).chmod(0o755)
+        Path(packages, "umap.py").write_text(STAND_IN)
+        done = subprocess.run(
+            [*nobody, sys.executable, "-c", WITHOUT_HOME, packages],
+            env=environment, cwd=Path(__file__).parents[1], capture_output=True, text=True,
+        )  # fmt: skip
+    if "Permission denied" in done.stderr:
+        pytest.skip("another user cannot read this Python or this clone")
+    assert done.returncode == 0, done.stderr
+    result, folder, files = done.stdout.split()
+    assert result == "2" and "eacbook-numba-" in folder and int(files) > 0
+    assert not Path(folder).exists(), "it goes with the process"
 
 
 def test_neighbourhoods_by_hand():

@@ -1,6 +1,7 @@
 """Figures and pictures show what they are given."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from eacbook import palette
-from eacbook.figures import loss_histograms, training_curves, transition_matrix
+from eacbook.figures import loss_film, loss_histograms, training_curves, transition_matrix
 from eacbook.noise import symmetric_matrix
 from eacbook.pictures import (
     attention_sheet,
@@ -152,6 +153,23 @@ def test_last_tick_of_the_losses_says_that_there_is_more(largest, last):
     figure = loss_histograms({"eac": losses, "baseline": losses}, losses.bool())
     assert figure.layout.xaxis.ticktext[-1] == figure.layout.xaxis2.ticktext[-1] == last
     assert len(figure.layout.xaxis.ticktext) <= 9
+
+
+def test_faces_that_did_not_come_are_left_out_and_counted():
+    """A balanced epoch leaves losses that are not numbers."""
+    losses = torch.tensor([0.1, math.nan, 2.0, math.nan, 3.0, 0.2])
+    came, flipped = ~losses.isnan(), torch.tensor([0, 0, 1, 1, 1, 0]).bool()
+    figure = loss_histograms({"eac": losses, "baseline": losses.nan_to_num()}, flipped)
+    known = loss_histograms({"eac": losses[came]}, flipped[came])
+    for one, other in zip(figure.data[:2], known.data, strict=True):
+        assert list(one.y) == list(other.y) and sum(one.y) == pytest.approx(1)
+    titles = [title.text for title in figure.layout.annotations]
+    assert "2 faces did not come" in titles[0] and titles[1] == "baseline"
+    film = loss_film({"eac": torch.stack([losses, losses, losses.nan_to_num()])}, flipped)
+    assert len(film.frames) == 3
+    assert "on average 1 faces did not come" in film.layout.annotations[0].text
+    nothing = loss_histograms({"eac": torch.full((6,), math.nan)}, flipped)
+    assert not any(map(sum, (trace.y for trace in nothing.data)))
 
 
 def test_figures_are_transparent_and_name_their_axes(run):

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -22,7 +23,16 @@ from eacbook.hooks import EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.methods import EAC, RUL, SCN, Baseline, Method, SmallLoss
 from eacbook.networks import build_network
 from eacbook.noise import NoisyLabels, inject_noise
-from eacbook.training import AHEAD, RECIPES, Recipe, Run, batches, describe_training, train
+from eacbook.training import (
+    AHEAD,
+    RECIPES,
+    Recipe,
+    Run,
+    batches,
+    describe_training,
+    last_places,
+    train,
+)
 
 QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
 ALL_METHODS = [Baseline(), EAC(), SCN(relabel_epoch=1), RUL(), SmallLoss(noise_rate=0.3)]
@@ -136,6 +146,36 @@ def test_a_balanced_training_says_nothing_of_faces_that_did_not_come(faces, nois
     came[index] = True
     assert 0 < came.sum() < 96
     assert torch.equal(~run.kept["sample_losses"][0].isnan(), came)
+
+
+@dataclass(frozen=True)
+class Opinions(Method):
+    """Says another label and another loss at every place of a batch."""
+
+    name: ClassVar[str] = "opinions"
+    said: ClassVar[dict[int, int]] = {}
+
+    def loss(self, network, batch):
+        labels = torch.arange(len(batch.index)) % 3
+        self.said.update(zip(batch.index.tolist(), labels.tolist(), strict=True))
+        loss = network(batch.original(None))[0].mean()
+        return {"loss": loss, "sample_losses": labels.float(), "sample_labels": labels}
+
+
+def test_of_a_face_that_comes_several_times_the_last_word_counts(faces, noisy):
+    assert last_places(torch.tensor([4, 7, 4, 4, 9, 7])).tolist() == [3, 5, 3, 3, 4, 5]
+    method = Opinions()
+    recipe = QUICK | {"epochs": 1, "batch_size": 48}
+    run = train(
+        method, small_network(), faces, noisy, balanced=True, hooks=[SampleLosses()], **recipe
+    )
+    expected = noisy.given.clone()
+    expected[list(method.said)] = torch.tensor(list(method.said.values()))
+    assert len(method.said) < 90, "faces came several times"
+    assert torch.equal(run.kept["labels"][0].long(), expected)
+    assert torch.equal(
+        run.kept["sample_losses"][0][list(method.said)], expected[list(method.said)].float()
+    )
 
 
 class Reading:

@@ -14,6 +14,9 @@ so the prediction is that of the logits alone, and the network predicts without 
 Where the published code differs: it adds both losses (``rank_weight`` 0.5 up to the scale, which Adam
 hardly sees), and it relabels *any* sample of the batch (``relabel_any``), not the low group alone.
 The margin of 0.15 is the paper's for batches of 1,024; with 64 the authors advise 0.07.
+
+Where the classes are balanced, a batch may hold a face several times, in different views. Each view is
+judged by itself, and the last one in the batch decides the label that the face goes on with.
 """
 
 from __future__ import annotations
