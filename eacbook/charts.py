@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from eacbook import palette
+from eacbook.fonts import drawable, font_for
 
 TEXT = 17
 LEFT, RIGHT, TOP, BOTTOM = 86, 16, 34, 54
@@ -72,8 +73,8 @@ class Chart:
     def _draw_axes(self, title: str) -> None:
         x, y = self.x, self.y
         draw = ImageDraw.Draw(self.picture)
-        font = ImageFont.load_default(TEXT)
-        draw.text((LEFT, 4), title, palette.INK, font)
+        draw.text((LEFT, 4), title, palette.INK, font_for(title, TEXT))
+        font = font_for("0", TEXT)
         for tick in y.ticks:
             _, row = self.at(x.low, tick)
             draw.line((LEFT, row, LEFT + self.width, row), palette.rgba(palette.INK, 0.27))
@@ -84,10 +85,9 @@ class Chart:
             column, _ = self.at(tick, y.low)
             draw.line((column, foot, column, foot + 4), palette.INK)
             draw.text((column, foot + 6), x.form.format(tick), palette.INK, font, "ma")
-        draw.text(
-            (LEFT + self.width / 2, self.picture.height - 4), x.title, palette.INK, font, "md"
-        )
-        self._upright(y.title, font)
+        place = LEFT + self.width / 2, self.picture.height - 4
+        draw.text(place, x.title, palette.INK, font_for(x.title, TEXT), "md")
+        self._upright(y.title)
 
     def at(self, x, y):
         """Pixels of a point; beyond the range it stands at the edge."""
@@ -119,7 +119,7 @@ class Chart:
         for left, height in zip(edges, heights, strict=False):
             if height > self.y.high:  # cut: say how high it is
                 column, top = self.at(left, self.y.high)
-                font = ImageFont.load_default(TEXT)
+                font = font_for("0", TEXT)
                 draw.text((column + 16, top + 2), self.y.form.format(height), colour, font)
         self.picture.alpha_composite(ground)
 
@@ -131,7 +131,7 @@ class Chart:
         if label:
             side = "la" if column < LEFT + self.width / 2 else "ra"
             shift = 6 if side == "la" else -6
-            font = ImageFont.load_default(TEXT)
+            font = font_for(label, TEXT)
             draw.text((column + shift, top), label, palette.INK, font, side)
 
     def point(self, x: float, y: float, colour: str, radius: int = 6) -> None:
@@ -142,16 +142,19 @@ class Chart:
 
     def legend(self, colours: Mapping[str, str]) -> None:
         """Names in their colours, in the upper right corner."""
-        draw, font = ImageDraw.Draw(self.picture), ImageFont.load_default(TEXT)
+        draw = ImageDraw.Draw(self.picture)
         x = LEFT + self.width
-        for name, colour in reversed(colours.items()):
+        names = drawable(colours, "run")
+        for name, colour in zip(reversed(names), reversed(colours.values()), strict=True):
+            font = font_for(name, TEXT)
             x -= font.getlength(name)
             draw.text((x, 4), name, palette.INK, font)
             x -= 24
             draw.rectangle((x, 4 + 3, x + 14, 4 + 16), colour)
             x -= 18
 
-    def _upright(self, text: str, font: ImageFont.FreeTypeFont) -> None:
+    def _upright(self, text: str) -> None:
+        font = font_for(text, TEXT)
         size = round(font.getlength(text)) + 4, TEXT + 8
         label = Image.new("RGBA", size, palette.rgba(palette.INK, 0))
         ImageDraw.Draw(label).text((2, 2), text, palette.INK, font)

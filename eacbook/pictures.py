@@ -1,23 +1,26 @@
 """Pictures made of faces and maps: pure functions, data in, a PIL image out.
 
 Their background is transparent, for light and dark pages (see :mod:`eacbook.palette`); the faces are
-not. :func:`png` turns one into the bytes that a widget or a page shows.
+not. :func:`png` turns one into the bytes that a widget or a page shows. Names that no font here can
+write are numbered, and a warning says what the numbers stand for (see :mod:`eacbook.fonts`).
 """
 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from math import ceil
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from eacbook import palette
 from eacbook.attention import heat
+from eacbook.fonts import drawable, font_for, legend
 
 MARGIN = 8
 TEXT = 17
@@ -59,6 +62,7 @@ def face_sheet(
         columns: faces in a row.
         cell: pixels of a face.
     """
+    classes = _drawn(classes)
     line = TEXT + 3
     # The same at every noise rate, so that nothing moves when a slider does.
     widest = _widest(f"is {name}" for name in classes)
@@ -84,6 +88,7 @@ def face_sheet(
 
 def picture_grid(rows: Mapping[str, Tensor], *, cell: int = 96) -> Image.Image:
     """Rows of images, uint8 ``[n,C,H,W]`` each, with the name of the row in front."""
+    rows = dict(zip(_drawn(rows, "row"), rows.values(), strict=True))
     left = _widest(rows) + 2 * MARGIN
     most = max(len(images) for images in rows.values())
     grid = _blank(left + most * (cell + MARGIN), len(rows) * (cell + MARGIN) + MARGIN)
@@ -98,6 +103,7 @@ def picture_grid(rows: Mapping[str, Tensor], *, cell: int = 96) -> Image.Image:
 
 def matrix_picture(matrix: Tensor, classes: Sequence[str], *, cell: int = 52) -> Image.Image:
     """A transition matrix ``[K,K]`` in percent: true classes down, given labels across."""
+    classes = _drawn(classes)
     side, names = len(classes) * cell, [_slanted(name) for name in classes]
     title = "given label, in % of the true class"
     left = _widest(classes) + 2 * TEXT
@@ -158,6 +164,9 @@ def attention_sheet(
         captions: n lines, one under each face.
         cell: pixels of a face.
     """
+    different = tuple(dict.fromkeys(captions))
+    drawn_captions = dict(zip(different, _drawn(different, "face"), strict=True))
+    drawn_names = dict(zip(maps, _drawn(maps, "run"), strict=True))
     line = TEXT + 4
     head = 2 * line + MARGIN
     pair = 2 * cell + MARGIN
@@ -166,7 +175,7 @@ def attention_sheet(
     draw = ImageDraw.Draw(sheet)
     for group, name in enumerate(["", *maps]):
         x = MARGIN + group * (pair + 3 * MARGIN)
-        _text(draw, x + pair / 2, 0, name)
+        _text(draw, x + pair / 2, 0, drawn_names.get(name, ""))
         if name in palette.METHODS:
             draw.rectangle((x, line, x + pair - 1, line + 3), palette.METHODS[name])
         _text(draw, x + cell / 2, line + MARGIN, "face")
@@ -180,7 +189,7 @@ def attention_sheet(
                     picture = overlay(picture, heat(maps[name][column][row], cell))
                 sheet.paste(picture, (x + column * (cell + MARGIN), y))
             if group == 0:
-                _text(draw, x + pair / 2, y + cell + 1, captions[row])
+                _text(draw, x + pair / 2, y + cell + 1, drawn_captions[captions[row]])
     return sheet
 
 
@@ -217,15 +226,23 @@ def _text(
     outlined: bool = False,
 ) -> None:
     """Text at a place; ``outlined`` is for tinted ground, where no single colour can be read."""
+    font = font_for(text, TEXT)
     if outlined:
-        draw.text((x, y), text, "#FFFFFF", _font(), anchor, stroke_width=1, stroke_fill="#333333")
+        draw.text((x, y), text, "#FFFFFF", font, anchor, stroke_width=1, stroke_fill="#333333")
     else:
-        draw.text((x, y), text, colour, _font(), anchor)
+        draw.text((x, y), text, colour, font, anchor)
 
 
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(TEXT)
+def _drawn(names: Iterable[str], word: str = "class") -> tuple[str, ...]:
+    """Names as they can be drawn; a warning says so where some are numbered."""
+    names = tuple(names)
+    numbers = legend(names, word)
+    if numbers:
+        warnings.warn(
+            f"no font here has all letters of these names, so pictures number them: {numbers}",
+            stacklevel=3,
+        )
+    return drawable(names, word)
 
 
 @cache
@@ -243,13 +260,13 @@ def _heat_scale() -> tuple[np.ndarray, np.ndarray]:
 
 def _widest(texts: Iterable[str]) -> int:
     """Pixels of the longest of some texts."""
-    return max(ceil(_font().getlength(text)) for text in texts)
+    return max(ceil(font_for(text, TEXT).getlength(text)) for text in texts)
 
 
 def _mask(text: str, width: int) -> Image.Image:
     """A line of text in the middle of ``width`` pixels, to be turned and pasted."""
     mask = Image.new("L", (width, TEXT + 6))
-    ImageDraw.Draw(mask).text((width / 2, 0), text, 255, _font(), "ma")
+    ImageDraw.Draw(mask).text((width / 2, 0), text, 255, font_for(text, TEXT), "ma")
     return mask
 
 

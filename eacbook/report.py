@@ -18,6 +18,7 @@ from eacbook.attention import attention_maps, flip_consistency
 from eacbook.evaluate import predict, sample_losses
 from eacbook.faces import FaceData
 from eacbook.files import write_text
+from eacbook.fonts import drawable, legend
 from eacbook.palette import PAGE_STYLE
 from eacbook.pictures import attention_sheet, face_sheet, png
 from eacbook.runs import percent, summary_table
@@ -42,9 +43,11 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
     medians = ", ".join(f"{name} {losses[name][flipped].median():.2f} nats" for name in runs)
     shown = torch.arange(min(24, len(faces.train)))
     sheet = face_sheet(
-        faces.train.images[shown], noisy.given[shown], noisy.true[shown], faces.classes
+        faces.train.images[shown], noisy.given[shown], noisy.true[shown], drawable(faces.classes)
     )
     attention, sentence = _attention(faces, runs)
+    numbers = ", ".join(filter(None, [legend(faces.classes), legend(list(runs), "run")]))
+    numbers = f" In the pictures the names have numbers: {numbers}." if numbers else ""
     sections = [
         ("The figures", summary_table(runs).to_html(border=0),
          "Test accuracy is the mean of the last five epochs; memorised and recovered are the shares "
@@ -52,7 +55,8 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
          "class."),
         ("What the networks were given", _image(sheet, "training faces and their labels"),
          f"{int(flipped.sum()):,} of {len(flipped):,} training labels ({noisy.rate:.1%}) are wrong; "
-         "framed faces carry a wrong label, and the line below it says what they really show."),
+         "framed faces carry a wrong label, and the line below it says what they really show."
+         + numbers),
         ("Which label became which", _figure(
             figures.transition_matrix(noisy.drawn, faces.classes)),
          "Each row is a true class and says which labels its faces were given: blue kept the "
@@ -64,7 +68,7 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
         ("What the losses tell", _figure(figures.loss_histograms(losses, flipped)),
          "A wrong label that was memorised hides among the right ones with a small loss; one that "
          f"was not stands apart with a large loss. Median loss of the wrong labels: {medians}."),
-        ("Where they look", attention, sentence),
+        ("Where they look", attention, sentence + numbers),
     ]  # fmt: skip
     body = "\n".join(
         f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(text)}</p>\n{content}"
@@ -114,7 +118,8 @@ def _attention(faces: FaceData, runs: Mapping[str, Run]) -> tuple[str, str]:
         f"{len(some)} test faces and all classes the mean squared difference, divided by the "
         f"variance of the maps, is {numbers}."
     )
-    captions = [faces.classes[label] for label in labels[rows].tolist()]
+    names = drawable(faces.classes)
+    captions = [names[label] for label in labels[rows].tolist()]
     sheet = attention_sheet(
         faces.test.images[rows], maps_of_true_class(faces, runs, rows), captions
     )

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from dataclasses import replace
 
 import pytest
@@ -211,6 +212,17 @@ def test_loss_explorer_shows_what_its_controls_say(runs):
         assert explorer.picture.value == loss_view(losses, flipped, threshold)
         for values in losses.values():
             assert detection_text(values > threshold, flipped) in explorer.numbers.value
+
+
+def test_losses_of_faces_that_did_not_come_are_left_out(runs):
+    run = runs[0]["eac"]
+    losses = run.kept["sample_losses"].clone()
+    absent = torch.arange(84) % 4 == 0
+    losses[:, absent] = math.nan
+    explorer = LossExplorer({"eac": replace(run, kept={"sample_losses": losses})})
+    explorer.threshold.value = 0.5
+    text = detection_text(losses[1, ~absent] > 0.5, run.noisy.flipped[~absent])
+    assert explorer.numbers.value.endswith(f"{text} (21 faces did not come in this epoch)")
 
 
 def test_detection_in_words():

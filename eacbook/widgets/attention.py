@@ -11,7 +11,7 @@ from functools import lru_cache
 import ipywidgets
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from eacbook import palette
@@ -19,6 +19,7 @@ from eacbook.attention import attention_maps, heat, relative_difference
 from eacbook.charts import Axis, Chart
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
+from eacbook.fonts import drawable, font_for, legend
 from eacbook.photo import LARGEST_BYTES, crop_face, read_photo
 from eacbook.pictures import face_picture, overlay, png
 from eacbook.recording import Recorded
@@ -98,16 +99,17 @@ def attention_view(
             face that was not recorded.
         epoch: where the mark stands in the curves, from 1.
     """
+    looks = dict(zip(drawable(looks, "run"), looks.values(), strict=True))
     line = TEXT + 6
     step_x, step_y = CELL + GAP, CELL + line + 4
     top = 2 * line + 4
     left = 3 * step_x  # the same with one network, or without curves, so that nothing jumps
     width = left + CHART[0] + GAP
     sheet = Image.new("RGBA", (width, top + 3 * step_y), palette.rgba(palette.INK, 0))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
+    draw, drawn = ImageDraw.Draw(sheet), drawable(classes)
 
     def write(x: float, y: float, text: str, colour: str = palette.INK) -> None:
-        draw.text((x, y), text, colour, font, "ma")
+        draw.text((x, y), text, colour, font_for(text, TEXT), "ma")
 
     face = face_picture(image, CELL)
     mirrored = face.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -121,10 +123,10 @@ def attention_view(
         given, true = labels
         wrong = given != true
         write(CELL / 2, y + 30, "given label:")
-        write(CELL / 2, y + 30 + line, classes[given], palette.WRONG if wrong else palette.RIGHT)
+        write(CELL / 2, y + 30 + line, drawn[given], palette.WRONG if wrong else palette.RIGHT)
         write(CELL / 2, y + 84, "truly:" if wrong else "which is right")
         if wrong:
-            write(CELL / 2, y + 84 + line, classes[true])
+            write(CELL / 2, y + 84 + line, drawn[true])
 
     colours = palette.method_colours(looks)
     for column, (name, look) in enumerate(looks.items(), start=1):
@@ -134,8 +136,8 @@ def attention_view(
         share = look.logits.softmax(0)[predicted].item()
         write(x + CELL / 2, 0, name)
         draw.rectangle((x, line, x + CELL - 1, line + 3), colours[name])
-        write(x + CELL / 2, line + 6, f"says {classes[predicted]} {share:.0%}")
-        write(x + CELL / 2, top, f"map of {classes[chosen]}")
+        write(x + CELL / 2, line + 6, f"says {drawn[predicted]} {share:.0%}")
+        write(x + CELL / 2, top, f"map of {drawn[chosen]}")
         write(x + CELL / 2, top + step_y, f"difference {look.difference:.2f}")
         of_face, of_mirror = heat(torch.stack([look.maps, look.maps_of_mirror])[:, chosen], CELL)
         views = ((face, of_face), (mirrored, of_mirror), (face, of_mirror.flip(-1)))
@@ -253,6 +255,7 @@ class AttentionExplorer(Explorer):
         self.shown = ipywidgets.Dropdown(
             options=[GIVEN, TRUE, PREDICTED, *faces.classes], description="map of", style=WHOLE
         )
+        self._names = dict(zip(names, drawable(names, "run"), strict=True))
         last = min(recorded.epochs for recorded in self.records.values())
         wide = {"width": "420px"}
         self.epoch = ipywidgets.IntSlider(last, 1, last, description="epoch", layout=wide)
@@ -266,6 +269,7 @@ class AttentionExplorer(Explorer):
             ipywidgets.HBox([self.upload, self.message]),
             ipywidgets.HBox([self.shown, self.left, self.right], layout={"flex_flow": "row wrap"}),
             ipywidgets.HBox([self.epoch, self.strength], layout={"flex_flow": "row wrap"}),
+            legend=", ".join(filter(None, [legend(faces.classes), legend(names, "run")])),
         )
         self.picture.layout.max_width = f"{3 * (CELL + GAP) + GAP + CHART[0]}px"  # never enlarged
         self.follow(self.shown, self.left, self.right, self.epoch, self.strength)
@@ -298,7 +302,7 @@ class AttentionExplorer(Explorer):
             (button.add_class if chosen else button.remove_class)("chosen")
         common = {"shown": self.shown.value, "strength": round(self.strength.value, 2)}
         if own:
-            looks = {name: self._photo_looks[name] for name in names}
+            looks = {self._names[name]: self._photo_looks[name] for name in names}
             view = attention_view(self.photo, looks, classes=self.faces.classes, **common)
         else:
             view = self.view(names, self.probe, self.epoch.value, **common)
@@ -311,12 +315,12 @@ class AttentionExplorer(Explorer):
         first = next(iter(self.records.values()))
         return attention_view(
             self.images[probe],
-            {name: recorded_look(self.records[name], probe, epoch) for name in names},
+            {self._names[name]: recorded_look(self.records[name], probe, epoch) for name in names},
             shown,
             self.faces.classes,
             (int(first.given[probe]), int(first.true[probe])),
             strength,
-            {name: self.curves[name][:, probe] for name in names},
+            {self._names[name]: self.curves[name][:, probe] for name in names},
             epoch,
         )
 

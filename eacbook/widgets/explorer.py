@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 
 import ipywidgets
 
@@ -18,17 +19,20 @@ class Explorer:
     Args:
         name: class of the HTML element, by which a page or a test finds the explorer.
         *above: widgets above the picture.
+        legend: what the numbers in the picture stand for, where names cannot be drawn (see
+            :mod:`eacbook.fonts`); shown below it.
 
     Attributes:
         picture: the ``ipywidgets.Image`` that follows the controls.
         box: everything.
     """
 
-    def __init__(self, name: str, *above: ipywidgets.Widget):
+    def __init__(self, name: str, *above: ipywidgets.Widget, legend: str = ""):
         self.picture = ipywidgets.Image(
             format="png", layout={"width": "100%", "max_width": "1110px"}
         )
-        self.box = ipywidgets.VBox([*above, self.picture])
+        below = [ipywidgets.HTML(html.escape(legend))] if legend else []
+        self.box = ipywidgets.VBox([*above, self.picture, *below])
         self.box.add_class(name)
 
     def follow(self, *controls: ipywidgets.Widget) -> None:

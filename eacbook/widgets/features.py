@@ -18,13 +18,14 @@ from importlib import resources
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from eacbook import palette
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
 from eacbook.features import NEIGHBOURS, neighbour_shares
+from eacbook.fonts import drawable, font_for, legend
 from eacbook.pictures import MARGIN, TEXT, face_picture, png, side_by_side
 from eacbook.recording import Recorded
 
@@ -78,9 +79,12 @@ class FeatureExplorer:
         """The explorer as a piece of HTML."""
         # No "<" in the data, so that no name of a class can end the script that holds it.
         text = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
-        names = " and ".join(method["name"] for method in self.data["methods"])
+        names = [method["name"] for method in self.data["methods"]]
+        alt = f"Maps of the features of {' and '.join(names)}, right and wrong labels marked"
+        if numbers := legend(names, "run"):
+            alt += f" ({numbers})"
         parts = {
-            "alt": html.escape(f"Maps of the features of {names}, right and wrong labels marked"),
+            "alt": html.escape(alt),
             "data": text,
             "focus": palette.RIGHT,
             "grid": palette.GRID,
@@ -151,14 +155,15 @@ def feature_picture(
         recorded, positions, epochs: see :class:`FeatureExplorer`.
         side: pixels of a map.
     """
-    font, line = ImageFont.load_default(TEXT), TEXT + 6
+    font, line = font_for("0", TEXT), TEXT + 6
     panels = []
-    for name, one in recorded.items():
+    for drawn, (name, one) in zip(drawable(recorded, "run"), recorded.items(), strict=True):
         points = (MARGIN + _framed(positions[name])[-1] * (side - 2 * MARGIN)).tolist()
         chart = Image.new("RGBA", (side, side + 5 * line), palette.INK + "00")
         chart.paste(_scatter(points, one.flipped.tolist(), side), (0, line))
         draw = ImageDraw.Draw(chart)
-        draw.text((MARGIN, 0), f"{name}, epoch {epochs[-1] + 1}", palette.INK, font)
+        title = f"{drawn}, epoch {epochs[-1] + 1}"
+        draw.text((MARGIN, 0), title, palette.INK, font_for(title, TEXT))
         y = line + side
         key = _scatter([(12, 12), (side / 2 + 12, 12)], [False, True], side)
         chart.paste(key.crop((0, 0, side, line)), (0, y))

@@ -15,6 +15,7 @@ from eacbook import palette
 from eacbook.charts import Axis, Chart
 from eacbook.errors import InputError
 from eacbook.evaluate import loss_shares, precision_and_recall
+from eacbook.fonts import drawable, legend
 from eacbook.pictures import png, side_by_side
 from eacbook.training import Run
 from eacbook.widgets.explorer import WHOLE, Explorer
@@ -30,13 +31,14 @@ def loss_view(losses: Mapping[str, Tensor], flipped: Tensor, threshold: float) -
     """PNG: for each method the histograms of the losses, and the threshold between them.
 
     Args:
-        losses: method name to float ``[N]``, in nats.
+        losses: method name to float ``[N]``, in nats; not a number for a face that did not come, which
+            is left out.
         flipped: bool ``[N]``, which labels are wrong.
         threshold: labels with a larger loss are suspected.
     """
     edges = np.linspace(0, LARGEST, BARS + 1)
     charts = []
-    for name, values in losses.items():
+    for name, values in zip(drawable(losses, "run"), losses.values(), strict=True):
         of_right, of_wrong = loss_shares(values, flipped, edges)
         chart = Chart.drawn(
             *SIZE,
@@ -92,7 +94,8 @@ class LossExplorer(Explorer):
         )  # fmt: skip
         self.numbers = ipywidgets.HTML()
         controls = ipywidgets.HBox([self.epoch, self.threshold], layout={"flex_flow": "row wrap"})
-        super().__init__("loss-explorer", controls, self.numbers)
+        numbers = legend(list(self.losses), "run")
+        super().__init__("loss-explorer", controls, self.numbers, legend=numbers)
         self.follow(self.epoch, self.threshold)
 
     def show(self) -> None:
@@ -100,9 +103,17 @@ class LossExplorer(Explorer):
         losses = {name: kept[self.epoch.value - 1] for name, kept in self.losses.items()}
         self.picture.value = loss_view(losses, self.flipped, threshold)
         self.numbers.value = "<br>".join(
-            f"<b>{html.escape(name)}</b>: {detection_text(values > threshold, self.flipped)}"
+            f"<b>{html.escape(name)}</b>: {_text(values, self.flipped, threshold)}"
             for name, values in losses.items()
         )
+
+
+def _text(losses: Tensor, flipped: Tensor, threshold: float) -> str:
+    """What suspecting all beyond a threshold finds, of the labels that came in this epoch."""
+    came = ~losses.isnan()
+    text = detection_text(losses[came] > threshold, flipped[came])
+    absent = int((~came).sum())
+    return text + f" ({absent:,} faces did not come in this epoch)" * (absent > 0)
 
 
 def detection_text(suspected: Tensor, flipped: Tensor) -> str:

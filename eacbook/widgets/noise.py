@@ -9,6 +9,7 @@ import torch
 
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
+from eacbook.fonts import drawable, legend
 from eacbook.noise import NoisyLabels, inject_noise, likeliest_confusion, single_votes
 from eacbook.pictures import face_sheet, matrix_picture, png, side_by_side
 from eacbook.widgets.explorer import WHOLE, Explorer
@@ -36,11 +37,12 @@ def noise_for(faces: FaceData, kind: str, rate: float) -> NoisyLabels:
 
 def noise_picture(faces: FaceData, noisy: NoisyLabels, shown: torch.Tensor) -> bytes:
     """PNG: some training faces with their given labels, beside the transition matrix drawn."""
+    classes = drawable(faces.classes)
     sheet = face_sheet(
-        faces.train.images[shown], noisy.given[shown], noisy.true[shown], faces.classes,
+        faces.train.images[shown], noisy.given[shown], noisy.true[shown], classes,
         columns=6, cell=92,
     )  # fmt: skip
-    return png(side_by_side(sheet, matrix_picture(noisy.drawn, faces.classes, cell=46)))
+    return png(side_by_side(sheet, matrix_picture(noisy.drawn, classes, cell=46)))
 
 
 class NoiseExplorer(Explorer):
@@ -82,7 +84,9 @@ class NoiseExplorer(Explorer):
             text = f"<b>{wrong:,}</b> of {count:,} labels are wrong ({noisy.rate:.1%})"
             self._views[kind, rate] = noise_picture(faces, noisy, rows), text
         controls = ipywidgets.HBox([self.rate, self.kind])
-        super().__init__("noise-explorer", controls, self.left_out, self.counts)
+        super().__init__(
+            "noise-explorer", controls, self.left_out, self.counts, legend=legend(faces.classes)
+        )
         self.follow(self.rate, self.kind)
 
     def show(self) -> None:

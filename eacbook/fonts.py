@@ -1,0 +1,170 @@
+"""Letters for the pictures: a font that has them, or numbers in their place.
+
+Pillow's built-in font has the letters of English and shows a box for every other one. So a text is drawn
+in the first installed font that has all its letters. Where there is none, names are numbered: two names
+can always be told apart, and a legend says which is which, in a text beside the picture.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from PIL import ImageFont, features
+
+SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
+LESS_LEGIBLE = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "thin", "black")
+NO_LETTER = "\U0010ffff"
+"""Unicode will never have it, so a font shows what it shows for a letter that it lacks."""
+
+_found: dict[str, Path | None] = {}
+
+
+def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """A font that has the letters of a text; the built-in one where none has them all.
+
+    Args:
+        text: one line.
+        size: pixels.
+    """
+    if _has(_built_in(size), text):
+        return _built_in(size)
+    _search([text])
+    path = _found[text]
+    return _open(path, size) if path else _built_in(size)
+
+
+def drawable(names: Iterable[str], word: str = "class") -> tuple[str, ...]:
+    """Names as they can be drawn: their own letters, or ``"class 3"`` where no font here has them.
+
+    Args:
+        names: different ones, in label order.
+        word: what is numbered.
+
+    Returns:
+        As many texts. No two of them look alike in a picture.
+    """
+    return _drawable(tuple(names), word)
+
+
+def legend(names: Sequence[str], word: str = "class") -> str:
+    """What the numbers in a picture stand for, ``"class 1: ..., class 2: ..."``; empty without any."""
+    pairs = zip(drawable(names, word), names, strict=True)
+    return ", ".join(f"{drawn}: {name}" for drawn, name in pairs if drawn != _composed(name))
+
+
+@cache
+def _drawable(names: tuple[str, ...], word: str) -> tuple[str, ...]:
+    texts = [_composed(name) for name in names]
+    numbers = tuple(f"{word} {number}" for number in range(1, len(names) + 1))
+    size = 17
+    _search([text for text in texts if _is_line(text) and not _has(_built_in(size), text)])
+    drawn = tuple(
+        text if _is_line(text) and _has(font_for(text, size), text) else number
+        for text, number in zip(texts, numbers, strict=True)
+    )
+    seen = {_picture(font_for(text, size), text) for text in drawn}
+    return drawn if len(seen) == len(drawn) else numbers
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _is_line(text: str) -> bool:
+    """Whether the letters can be put beside each other here, if there is a font for them."""
+    if not text.strip() or any(
+        unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in text
+    ):
+        return False
+    # Without this library Pillow sets letters from left to right and does not join them.
+    return features.check("raqm") or not any(
+        unicodedata.bidirectional(letter) in ("R", "AL", "AN")
+        or unicodedata.category(letter) in ("Mn", "Mc")
+        for letter in text
+    )
+
+
+def _search(texts: Iterable[str]) -> None:
+    """Find a font for each of some texts: every file is opened once for all of them."""
+    missing = {text for text in texts if text not in _found}
+    for path in _installed() if missing else ():
+        try:
+            font = ImageFont.truetype(path, 17)
+            here = {text for text in missing if _has(font, text)}
+        except OSError:  # no font after all, or one of pictures of a fixed size
+            continue
+        _found.update(dict.fromkeys(here, path))
+        missing -= here
+        if not missing:
+            return
+    _found.update(dict.fromkeys(missing, None))
+
+
+def _has(font: ImageFont.FreeTypeFont, text: str) -> bool:
+    """Whether a font has all letters of a text, and not a box or nothing in place of one."""
+    no_letter = _picture(font, NO_LETTER)
+    letters = {letter for letter in text if not letter.isspace()}
+    return all(
+        font.getmask(letter).getbbox() and _picture(font, letter) != no_letter
+        for letter in letters
+        if unicodedata.category(letter) != "Cf"  # marks that are not seen
+    )
+
+
+def _picture(font: ImageFont.FreeTypeFont, text: str) -> tuple:
+    mask = font.getmask(text)
+    return mask.size, bytes(mask)
+
+
+@cache
+def _built_in(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+@cache
+def _open(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    """The font files of this machine, plain ones without serifs first."""
+
+    def order(path: Path) -> tuple:
+        stem = path.stem.lower()
+        return any(word in stem for word in LESS_LEGIBLE), "sans" not in stem, stem, path
+
+    files = {
+        path
+        for folder in font_folders()
+        for path in _files(folder)
+        # Apple's font of last resort has a box for every letter, and not always the same.
+        if path.suffix.lower() in SUFFIXES and not path.stem.lower().startswith("lastresort")
+    }
+    return tuple(sorted(files, key=order))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
+
+
+def font_folders() -> list[Path]:
+    """Where the fonts of this machine lie: the system's, the user's and this Python's own."""
+    own = [Path(sys.prefix, "fonts"), Path(sys.prefix, "share", "fonts")]
+    if sys.platform == "win32":
+        windows = Path(os.environ.get("WINDIR", r"C:\Windows"), "Fonts")
+        local = os.environ.get("LOCALAPPDATA")
+        return [windows, *([Path(local, "Microsoft", "Windows", "Fonts")] if local else []), *own]
+    home = Path(os.environ.get("HOME") or "/")
+    if sys.platform == "darwin":
+        return [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts", *own]
+    data = os.environ.get("XDG_DATA_HOME") or home / ".local" / "share"
+    shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
+    places = [Path(data), *map(Path, shared.split(":"))]
+    return [*(place / "fonts" for place in places), home / ".fonts", *own]
