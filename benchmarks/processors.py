@@ -1,0 +1,97 @@
+"""The book on other processors: every claim of its notebooks and every run, under several settings.
+
+    python benchmarks/processors.py [SETTING ...]
+
+PyTorch and oneDNN choose their kernels by what the processor can do; a setting makes them do without
+some of it, or gives them another number of threads. Under each setting (or the named ones) the
+notebooks run in fresh kernels, with a folder of runs of its own below ``runs/processors``, where a
+second call finds them. Prints each claim's limit, its worst value and the range of its values, and
+writes ``benchmarks/results/processors.json``. About 10 minutes a setting on 2 cores.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from results import keep
+
+from eacbook.runs import list_runs, read_facts
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+KERNELS = {
+    "native": {},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "default": {"ATEN_CPU_CAPABILITY": "default"},
+}
+SETTINGS = {
+    f"{name}-{threads}": environment | {"OMP_NUM_THREADS": str(threads)}
+    for name, environment in KERNELS.items()
+    for threads in (1, 2)
+}
+FAILED = re.compile(r"This does not hold here: (.*) The number is (\S+); expected (.*)\.$")
+FIGURES = "test_accuracy", "memorised"
+
+
+def claims_of(notebook: NotebookNode) -> Iterator[dict]:
+    """What :func:`eacbook.book.claim` measured in a notebook that has run, held or not."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if measured := output.get("metadata", {}).get("eacbook"):
+                limits = {side: limit for side, limit in measured.items() if side != "value"}
+                expected = " and ".join(f"{side} {limit:g}" for side, limit in limits.items())
+                sentence, value = output.data["text/markdown"], measured["value"]
+            elif failed := FAILED.match(output.get("evalue", "")):
+                sentence, value, expected = failed[1], float(failed[2]), failed[3]
+            elif output.output_type == "error":
+                raise RuntimeError(f"{output.ename}: {output.evalue}")
+            else:
+                continue
+            yield {"claim": sentence, "expected": expected, "value": value}
+
+
+def run_book(setting: str, folder: Path) -> Iterator[dict]:
+    """Run the notebooks under a setting; their claims, and the figures of their runs."""
+    environment = dict(os.environ) | SETTINGS[setting] | {"EACBOOK_RUNS": str(folder)}
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        print(f"{setting}: {path.stem}", flush=True)
+        notebook = nbformat.read(path, as_version=4)
+        client = NotebookClient(
+            notebook,
+            timeout=None,
+            startup_timeout=600,
+            allow_errors=True,  # a claim that does not hold here
+            resources={"metadata": {"path": str(path.parent)}},
+        )
+        client.execute(env=environment)
+        for claim in claims_of(notebook):
+            yield {"setting": setting, "notebook": path.stem, **claim}
+    for place in list_runs(folder):
+        facts = read_facts(place)
+        seed = facts["settings"]["recipe"]["seed"]
+        figures = {name: facts["summary"][name] for name in FIGURES}
+        yield {"setting": setting, "run": place.name, "seed": seed, **figures}
+
+
+def main() -> None:
+    unknown = [name for name in sys.argv[1:] if name not in SETTINGS]
+    if unknown:
+        raise SystemExit(f"unknown setting {unknown[0]!r}: expected one of {', '.join(SETTINGS)}")
+    rows = []
+    for setting in sys.argv[1:] or SETTINGS:
+        rows += run_book(setting, Path("runs/processors", setting).resolve())
+    keep("processors", rows, "cpu", settings=SETTINGS)
+    table = pd.DataFrame(rows).dropna(subset="claim")
+    groups = table.groupby(["notebook", "claim", "expected"], sort=False)["value"]
+    print(groups.agg(["min", "max"]).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
