@@ -36,8 +36,8 @@ def _run(arguments: list[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return options.command(options) or 0
-    except KeyboardInterrupt:
-        print("\neacbook: interrupted; the same command goes on from here", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:  # which says what is kept, if something is
+        print(f"\neacbook: {interrupt or 'interrupted'}", file=sys.stderr)
         return 130
 
 
@@ -205,8 +205,6 @@ def _train_one(options: argparse.Namespace) -> None:
     if run.stored:
         print(f"Found the stored run in {options.folder}; --fresh trains it again.")
     print("\n" + summary_table({method.name: run}).to_string())
-    if not run.finished:
-        raise KeyboardInterrupt
 
 
 def _table(options: argparse.Namespace) -> int:

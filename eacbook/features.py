@@ -17,14 +17,12 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from eacbook.devices import use_threads
 from eacbook.errors import InputError
-from eacbook.files import write_tensors
+from eacbook.files import CHECKSUM, read_tensors, write_tensors
 from eacbook.recording import Recorded
 from eacbook.runs import LOCKS
 
@@ -134,12 +132,13 @@ def find_or_map(features: Tensor, folder: str | Path) -> Tensor:
         folder: where runs are kept; the maps go into its subfolder ``maps``.
 
     Raises:
-        InputError: the stored file is broken.
+        InputError: the stored file is broken or cannot be read.
     """
     settings = {
         "umap": version("umap-learn"),
         "shape": list(features.shape),
         "how": [MAP_NEIGHBOURS, MIN_DIST, STEPS, RATE],
+        "checksum": CHECKSUM,  # files of before have none
     }
     digest = hashlib.sha256(json.dumps(settings).encode())
     digest.update(features.float().contiguous().numpy().tobytes())
@@ -151,10 +150,12 @@ def find_or_map(features: Tensor, folder: str | Path) -> Tensor:
         if not place.exists():
             write_tensors(place, {"positions": map_epochs(features)})
     try:
-        positions = load_file(place)["positions"]
+        positions = read_tensors(place)[0]["positions"]
         if positions.shape != (*features.shape[:2], 2):
             raise ValueError(f"positions have the shape {list(positions.shape)}")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"the stored map {place} cannot be read ({error.strerror})") from error
+    except (KeyError, ValueError) as error:
         raise InputError(f"the stored map {place} is broken ({error}); remove it") from error
     return positions
 

@@ -1,40 +1,177 @@
-"""Files that are the old one or the new one, never half of it."""
+"""Atomic file writes, and checksums that notice one changed bit.
+
+A file is written under a temporary name beside its own, brought to the disk and then renamed. So a
+kill or a full disk leaves the old file or the whole new one. The rights are those that the umask
+leaves: who may read other files of a shared folder may read these.
+
+A checksum stands inside its file (under ``sha256``, in a JSON file or in the header of a safetensors
+file): the SHA-256 of all bytes of the file, with 64 zeros in its own place. Other programs read such a
+file like any other.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+CHECKSUM = "sha256"
+_UNSET = "0" * 64
+_PLACE = re.compile(rb'"' + CHECKSUM.encode() + rb'": ?"([0-9a-f]{64})"')
+_TEMPORARY = ".eacbook-{host}-{pid}-{token}.tmp"
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text in one go: under its name stands the old file or the whole new one."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    _write(Path(path), text.encode("utf-8"))
+
+
+def write_json(path: str | Path, facts: Mapping) -> None:
+    """Write plain values as JSON with a checksum, in one go."""
+    text = json.dumps({CHECKSUM: _UNSET, **facts}, indent=1) + "\n"
+    _write(Path(path), _with_checksum(text.encode("utf-8"))[0])
+
+
+def read_json(path: str | Path) -> dict:
+    """What :func:`write_json` wrote.
+
+    Raises:
+        ValueError: the file is damaged, or was not written by :func:`write_json`.
+        OSError: the file cannot be read.
+    """
+    data = Path(path).read_bytes()
+    _verify(data)
+    try:
+        facts = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("its values are nested too deeply") from error
+    del facts[CHECKSUM]
+    return facts
 
 
 def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write tensors, from any device, as a safetensors file, in one go.
+) -> str:
+    """Write tensors, from any device, as a safetensors file with a checksum, in one go.
+
+    Tensors that share their memory (tied weights) are each written whole.
+
+    Returns:
+        The checksum.
 
     Raises:
         OSError: the file could not be written, for example because the disk is full.
     """
     # Slow to import, and the scripts that prepare data only write texts.
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain, written = {}, set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        plain[name] = tensor.clone() if memory in written else tensor
+        written.add(memory)
+    data, checksum = _with_checksum(save(plain, (metadata or {}) | {CHECKSUM: _UNSET}))
+    _write(Path(path), data)
+    return checksum
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata that :func:`write_tensors` wrote; the checksum is among the metadata.
+
+    Raises:
+        ValueError: the file is damaged, or was not written by :func:`write_tensors`.
+        OSError: the file cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    data = Path(path).read_bytes()
+    _verify(data)
     try:
-        save_file(plain, partial, metadata)
-    except SafetensorError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
-    partial.replace(path)
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, RecursionError) as error:
+        raise ValueError(f"it is no safetensors file: {error}") from error
+    return tensors, header["__metadata__"]
+
+
+def raw_bytes(tensor: Tensor) -> memoryview:
+    """The numbers of a tensor of any type and on any device, as bytes in the order of its indices."""
+    import torch
+
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy())
+
+
+def remove_temporary(folder: Path, *, of_all: bool = False) -> None:
+    """Remove what writers that were killed have left in a folder.
+
+    Args:
+        folder: whose files; nothing happens if it does not exist.
+        of_all: whoever wrote them. Only for who holds a lock: otherwise the files of processes that
+            live, and those of other computers, are left alone.
+    """
+    host = "*" if of_all else _HOST
+    for path in folder.glob(_TEMPORARY.format(host=host, pid="*", token="*")):
+        pid = path.name.split("-")[2]
+        if of_all or (pid.isdecimal() and not psutil.pid_exists(int(pid))):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    remove_temporary(path.parent)
+    name = _TEMPORARY.format(host=_HOST, pid=os.getpid(), token=secrets.token_hex(4))
+    partial = path.with_name(name)
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can do so."""
+    with contextlib.suppress(OSError):  # Windows opens no folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _with_checksum(data: bytes) -> tuple[bytes, str]:
+    start, end = _PLACE.search(data).span(1)
+    checksum = hashlib.sha256(data).hexdigest()
+    return b"".join((data[:start], checksum.encode(), data[end:])), checksum
+
+
+def _verify(data: bytes) -> None:
+    place = _PLACE.search(data)
+    if place is None:
+        raise ValueError("it has no checksum")
+    start, end = place.span(1)
+    digest = hashlib.sha256(memoryview(data)[:start])
+    digest.update(_UNSET.encode())
+    digest.update(memoryview(data)[end:])
+    if digest.hexdigest().encode() != place[1]:
+        raise ValueError("its checksum is wrong: its bytes are not those that were written")

@@ -178,10 +178,15 @@ def run_grid(cells: Sequence[Cell], workers: Workers, folder: str | Path = FOLDE
         total=sum(map(_work, missing)),
         bar_format="{percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
     ) as bar:
-        for done, (cell, outcome, death) in enumerate(each_once(attempt, missing, workers), 1):
-            outcomes[cell] = outcome or Outcome(cell, failure=death)
-            bar.set_postfix_str(f"{done}/{len(missing)} cells, last: {cell}", refresh=False)
-            bar.update(_work(cell))
+        try:
+            for done, (cell, outcome, death) in enumerate(each_once(attempt, missing, workers), 1):
+                outcomes[cell] = outcome or Outcome(cell, failure=death)
+                bar.set_postfix_str(f"{done}/{len(missing)} cells, last: {cell}", refresh=False)
+                bar.update(_work(cell))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "interrupted; what was trained is kept, and the same call goes on from there"
+            ) from None
     return list(outcomes.values())
 
 
@@ -192,12 +197,10 @@ def run_cell(cell: Cell, folder: str | Path = FOLDER, device: str | None = None)
         The name of the run's folder.
 
     Raises:
-        KeyboardInterrupt: the training was interrupted; its epochs are kept.
+        KeyboardInterrupt: the training was interrupted; its whole epochs are kept.
     """
     inputs, settings = _prepare(cell)
-    run = find_or_train(*inputs, folder=folder, device=device, **asdict(cell.recipe))
-    if not run.finished:
-        raise KeyboardInterrupt
+    find_or_train(*inputs, folder=folder, device=device, **asdict(cell.recipe))
     return run_name(settings)
 
 

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from eacbook import processes
 from eacbook.errors import InputError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict
-from eacbook.files import write_tensors
+from eacbook.files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from eacbook.training import Training
@@ -63,12 +62,16 @@ def keep(training: Training, name: str, of_this_epoch: torch.Tensor) -> None:
 
 
 class History(Hook):
-    """Adds the epoch's mean losses, the test accuracy and, where there is a split, the validation's."""
+    """Adds the epoch's losses, the test accuracy and, where there is a split, the validation's.
+
+    A loss is the mean over the faces: each batch counts by its size.
+    """
 
     def after_epoch(self, training: Training) -> None:
+        faces_in = torch.tensor(training.batch_sizes, dtype=torch.float64)
         for name in training.losses[0]:
-            values = torch.stack([losses[name] for losses in training.losses])
-            training.row[name] = values.mean().item()
+            values = torch.stack([losses[name] for losses in training.losses]).cpu().double()
+            training.row[name] = (values @ faces_in / faces_in.sum()).item()
         faces = training.faces
         for name, split in (("test", faces.test), ("validation", faces.validation)):
             if split is not None:
@@ -147,7 +150,9 @@ class SampleLosses(Hook):
 class EarlyStopping(Hook):
     """Stops when the accuracy on the clean validation split has not risen for a while.
 
-    Leaves the network as it was at its best on that split, and the history up to that epoch.
+    Leaves the network as it was at its best on that split. The history, and what other hooks keep, stay
+    those of all trained epochs; ``run.chosen_epoch`` says of which one the network is, and
+    ``run.summary`` reports that epoch.
 
     Args:
         patience: epochs to wait for a rise.
@@ -182,9 +187,7 @@ class EarlyStopping(Hook):
         if training.rows and None not in best.values():
             training.network.load_state_dict(best)
             reached = [row["validation_accuracy"] for row in training.rows]
-            best_epoch = reached.index(max(reached)) + 1
-            del training.rows[best_epoch:]
-            training.kept = {name: kept[:best_epoch] for name, kept in training.kept.items()}
+            training.chosen_epoch = reached.index(max(reached)) + 1
 
 
 class Progress(Hook):
@@ -231,18 +234,22 @@ class Progress(Hook):
 class Checkpoint(Hook):
     """Saves the whole state after every epoch and goes on from it at the next start.
 
-    One safetensors file, replaced in one go; no pickle. A run that was killed and is started again
-    with the same settings ends as if it had never been killed (on the CPU to the last bit).
+    One safetensors file with a checksum, replaced in one go; no pickle. A run that was killed and is
+    started again with the same settings ends as if it had never been killed (on the CPU to the last
+    bit). A damaged file is refused.
 
     Args:
         path: of the file.
 
+    Attributes:
+        epoch: how many epochs are kept in the file.
+
     Raises:
-        InputError: the file is broken, or was written under other settings.
+        InputError: the file is broken, cannot be read, or was written under other settings.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path, self.epoch = Path(path), 0
 
     def on_start(self, training: Training) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -267,27 +274,53 @@ class Checkpoint(Hook):
             "stop": training.stop,
         }
         write_tensors(self.path, tensors, {"facts": json.dumps(facts)})
+        self.epoch = training.epoch + 1
 
     def _load(self, training: Training) -> None:
         try:
-            with safe_open(self.path, framework="pt") as file:
-                facts = json.loads(file.metadata()["facts"])
-                settings, epoch, rows = facts["settings"], facts["epoch"], facts["rows"]
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            tensors, about = read_tensors(self.path)
+            facts = json.loads(about["facts"])
+            settings = facts["settings"]
+        except OSError as error:
             raise InputError(
-                f"the checkpoint {self.path} is broken ({error}); remove it to train from the start"
+                f"the checkpoint {self.path} cannot be read ({error.strerror or error})"
             ) from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise self._broken(error) from error
         if settings != json.loads(json.dumps(training.settings)):
             raise InputError(
                 f"the checkpoint {self.path} was written under other settings; remove it or choose "
                 "another folder"
             )
+        try:
+            self._restore(training, tensors, facts)
+        except Exception as error:  # what does not fit can raise anything at all in torch
+            raise self._broken(error) from error
+        self.epoch = training.epoch
 
+    def _broken(self, error: Exception) -> InputError:
+        reason = str(error).partition("\n")[0][:120]
+        return InputError(
+            f"the checkpoint {self.path} is broken ({reason}); remove it to train from the start"
+        )
+
+    def _restore(self, training: Training, tensors: dict[str, torch.Tensor], facts: dict) -> None:
         def part(name: str) -> dict[str, torch.Tensor]:
             prefix = name + "."
             return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
+        epoch, rows, stop = facts["epoch"], facts["rows"], facts["stop"]
+        if type(epoch) is not int or not 1 <= epoch <= training.recipe.epochs:
+            raise ValueError(f"its epoch is {epoch!r}")
+        if [row["epoch"] for row in rows] != list(range(1, epoch + 1)) or type(stop) is not bool:
+            raise ValueError("its rows are not those of its epochs")
+        groups = training.optimizer.state_dict()["param_groups"]
+        _check_form(facts["param_groups"], json.loads(json.dumps(groups)), "param_groups")
+        schedule = training.scheduler.state_dict()
+        _check_form(facts["scheduler"], json.loads(json.dumps(schedule)), "scheduler")
+        labels = tensors["labels"]
+        if labels.shape != training.labels.shape or labels.dtype != training.labels.dtype:
+            raise ValueError("its labels are not those of the training faces")
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in part("optimizer").items():
             index, key = name.split(".")
@@ -299,7 +332,28 @@ class Checkpoint(Hook):
                 if moment.shape == parameter.shape:
                     # The file knows no memory layout, and the fused step wants the parameter's own.
                     moments[name] = torch.empty_like(parameter).copy_(moment)
+                elif moment.dim():
+                    raise ValueError(f"the optimizer's {name} is not of a parameter's shape")
         training.scheduler.load_state_dict(facts["scheduler"])
         training.kept.update(part("kept"))
-        training.labels.copy_(tensors["labels"])
-        training.epoch, training.rows, training.stop = epoch, rows, facts["stop"]
+        training.labels.copy_(labels)
+        training.epoch, training.rows, training.stop = epoch, rows, stop
+
+
+def _check_form(found: object, expected: object, where: str) -> None:
+    """Whether plain values have the form of others: the same keys, lengths and types, all finite."""
+    if isinstance(expected, dict) and isinstance(found, dict) and found.keys() == expected.keys():
+        for name, value in expected.items():
+            _check_form(found[name], value, f"{where}.{name}")
+    elif isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
+        for one, other in zip(found, expected, strict=True):
+            _check_form(one, other, where)
+    elif isinstance(expected, (dict, list)) or not _are_alike(found, expected):
+        raise ValueError(f"{where} is not what this training has")
+
+
+def _are_alike(found: object, expected: object) -> bool:
+    numbers = (int, float)
+    if type(found) in numbers and type(expected) in numbers:
+        return abs(found) < 2**63  # neither NaN nor infinite
+    return type(found) is type(expected)

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from eacbook.errors import InputError
-from eacbook.files import write_text
+from eacbook.files import remove_temporary, write_text
 from eacbook.format import (
     COLUMNS,
     DESCRIPTION,
@@ -185,8 +185,8 @@ def write_faces(
         description |= {"source": source, "licence": licence, "notes": notes or {}}
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         partial.rename(folder)
-        for note in folder.glob(f"{PROGRESS}*"):
-            note.unlink()
+        (folder / PROGRESS).unlink(missing_ok=True)
+        remove_temporary(folder, of_all=True)
     except BaseException:
         if not (partial / PROGRESS).exists():
             shutil.rmtree(partial, ignore_errors=True)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from eacbook.errors import InputError
 from eacbook.networks import at_least_float32
 
 
@@ -64,10 +66,18 @@ def shared(network: nn.Module) -> nn.Module:
 
     Alone, the network itself. Its state dictionary and its evaluation are those of ``network``; the
     twin is for training only.
+
+    Raises:
+        InputError: a backbone has a batch normalisation that is not one of torch's plain ones.
     """
     if count() == 1:
         return network
-    return _twin(network, lambda name, part: SharedBackbone(part) if name == "backbone" else None)
+    backbones = {
+        id(part): part
+        for name, part in network.named_modules(remove_duplicate=False)
+        if "backbone" not in (names := name.split("."))[:-1] and names[-1] == "backbone"
+    }
+    return _twin(network, {key: SharedBackbone(part) for key, part in backbones.items()})
 
 
 def align(network: nn.Module) -> None:
@@ -86,11 +96,14 @@ class SharedBackbone(nn.Module):
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
-        norms = (nn.BatchNorm1d, nn.BatchNorm2d)
-        synced = _twin(
-            backbone, lambda _, part: SyncedBatchNorm(part) if isinstance(part, norms) else None
-        )
-        self.backbone = DistributedDataParallel(synced)
+        norms = {
+            id(part): SyncedBatchNorm(part)
+            for part in backbone.modules()
+            if isinstance(part, _BatchNorm)
+        }
+        self.backbone = _twin(backbone, norms)
+        if any(parameter.requires_grad for parameter in backbone.parameters()):
+            self.backbone = DistributedDataParallel(self.backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         sizes = [len(share) for share in images.tensor_split(count())]
@@ -142,15 +155,27 @@ class SyncedBatchNorm(nn.Module):
     torch's own SyncBatchNorm knows no CPU, and what is not tested is not trusted.
 
     Args:
-        norm: a ``BatchNorm1d`` or ``BatchNorm2d`` whose weights and statistics are used.
+        norm: a ``BatchNorm1d``, ``2d`` or ``3d`` whose weights and statistics are used, whichever of
+            them it has.
+
+    Raises:
+        InputError: it is of another class, whose statistics need not be those of a batch.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d):
+    def __init__(self, norm: _BatchNorm):
         super().__init__()
+        if type(norm) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            raise InputError(
+                f"{type(norm).__name__} in the backbone cannot be trained by several processes: "
+                "expected torch's BatchNorm1d, BatchNorm2d or BatchNorm3d; or train in one process"
+            )
         self.norm = norm
 
     def forward(self, values: Tensor) -> Tensor:
-        norm, dtype, values = self.norm, values.dtype, at_least_float32(values)
+        norm = self.norm
+        if not self.training and norm.running_mean is not None:  # a network may freeze its own
+            return norm(values)
+        dtype, values = values.dtype, at_least_float32(values)
         dimensions = [0, *range(2, values.dim())]
         shape = [1, -1, *[1] * (values.dim() - 2)]
         number = values.new_full((1,), values.numel() / values.shape[1])
@@ -158,19 +183,41 @@ class SyncedBatchNorm(nn.Module):
         mean, number = sums[:-1] / sums[-1], sums[-1].detach()
         centred = values - mean.view(shape)
         variance = _Sum.apply(centred.square().sum(dimensions)) / number
-        with torch.no_grad():
-            norm.num_batches_tracked += 1
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(variance * number / (number - 1), norm.momentum)
-        scale = (variance + norm.eps).rsqrt() * norm.weight
-        return (centred * scale.view(shape) + norm.bias.view(shape)).to(dtype)
+        if norm.running_mean is not None:
+            self._remember(mean.detach(), (variance * number / (number - 1).clamp(min=1)).detach())
+        result = centred * (variance + norm.eps).rsqrt().view(shape)
+        if norm.weight is not None:
+            result = result * norm.weight.view(shape) + norm.bias.view(shape)
+        return result.to(dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        norm = self.norm
+        norm.num_batches_tracked += 1
+        share = norm.momentum
+        if share is None:  # their mean over all batches
+            share = 1 / norm.num_batches_tracked.to(norm.running_mean.dtype)
+        for running, new in ((norm.running_mean, mean), (norm.running_var, variance)):
+            running.lerp_(new.to(running.dtype), share)
 
 
-def _twin(module: nn.Module, replace: Callable, name: str = "") -> nn.Module:
-    """A module that shares all parameters and buffers, with some of its parts replaced."""
-    replaced = replace(name, module)
-    if replaced is not None:
-        return replaced
-    twin = copy.copy(module)
-    twin._modules = {name: _twin(part, replace, name) for name, part in module.named_children()}
-    return twin
+def _twin(
+    module: nn.Module, replaced: Mapping[int, nn.Module], made: dict | None = None
+) -> nn.Module:
+    """A module that shares all parameters and buffers, with some of its parts replaced.
+
+    What stands in it under several names does so in the twin, too.
+
+    Args:
+        replaced: by the id of a part what stands for it.
+    """
+    made = {} if made is None else made
+    if id(module) in replaced:
+        return replaced[id(module)]
+    if id(module) not in made:
+        twin = made[id(module)] = copy.copy(module)
+        twin._modules = {
+            name: None if part is None else _twin(part, replaced, made)
+            for name, part in module._modules.items()
+        }
+    return made[id(module)]

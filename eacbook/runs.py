@@ -4,12 +4,15 @@ A run lives in ``<folder>/<method>-<data>-<digest of its settings>/``: ``run.jso
 summary, versions), ``network.safetensors`` and ``tensors.safetensors`` (given and true labels, and
 what hooks kept). While it is trained, its checkpoint stands beside that name with ``.partial``
 behind it; the folder gets its name when it is whole, so that half a run is never taken for one.
+Every file has a checksum. A run whose files are damaged is refused as *broken*. One that only cannot be
+read, for want of a right or of the disk, is another case: nobody is told to remove it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +22,21 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from eacbook import processes
+from eacbook.code_digest import without_source
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
-from eacbook.files import write_tensors, write_text
+from eacbook.files import (
+    CHECKSUM,
+    read_json,
+    read_tensors,
+    remove_temporary,
+    sync_folder,
+    write_json,
+    write_tensors,
+)
 from eacbook.hooks import Checkpoint, Hook
 from eacbook.methods import Method
 from eacbook.noise import NoisyLabels
@@ -36,6 +46,9 @@ FOLDER = Path("runs")
 FACTS, NETWORK, TENSORS = "run.json", "network.safetensors", "tensors.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 LOCKS = ".locks"
+PARTIAL, REMOVED = ".partial", ".removed"
+SECONDS_A_POLL = 2
+"""So often all processes of a training meet while the first one waits for another training's end."""
 
 
 def find_or_train(
@@ -55,39 +68,64 @@ def find_or_train(
     A run that was killed or interrupted goes on from its last whole epoch at the next call. Two that
     ask for the same run at once train it once: the second one waits.
 
+    A run is stored under all that decided it, the code of the method, the network and the hooks among
+    it (:func:`eacbook.code_digest.describe_code`). Where that code has no source, as after ``exec``,
+    nothing is stored.
+
     Args:
         method, network, faces, noisy, device: see :func:`eacbook.training.train`.
         folder: where runs are kept.
-        fresh: train from the start, and replace a stored run.
+        fresh: forget what is stored of this run, and train from the start.
         hooks: those that describe themselves are part of the settings.
         **recipe: the fields of :class:`eacbook.training.Recipe`.
 
     Raises:
-        InputError: the stored run or checkpoint is broken or belongs to other settings.
+        InputError: the stored run or checkpoint is broken, cannot be read or belongs to other settings.
+        KeyboardInterrupt: the training was interrupted. Its whole epochs are kept, and the message says
+            how many.
     """
     chosen = Recipe(**recipe)
     settings = describe_training(method, network, faces, noisy, chosen, hooks)
+    describing = [type(hook) for hook in hooks if hook.describe()]
+    if sourceless := without_source(type(method), network, *describing):
+        if processes.is_first():
+            print(
+                f"The run is not stored, because there is no source code of {sourceless}: define it "
+                "in a file or in a notebook.",
+                flush=True,
+            )
+        return train(method, network, faces, noisy, device=device, hooks=hooks, **recipe)
     name = run_name(settings)
-    place, partial = Path(folder) / name, Path(folder) / f"{name}.partial"
+    place, partial = Path(folder) / name, Path(folder) / (name + PARTIAL)
 
     def stored() -> Run | None:
-        if fresh or not processes.agreed(place.exists()):
+        if fresh or not processes.agreed(_exists(place)):
             return None
         return load_run(place, extend_network(method, network, faces, chosen), settings, device)
 
     if run := stored():
         return run
     with _alone(Path(folder), name):
-        if fresh and processes.is_first():
-            shutil.rmtree(partial, ignore_errors=True)
+        if processes.is_first():
+            _tidy(partial, place, fresh)
         if run := stored():  # by whom we waited for
             return run
         checkpoint = Checkpoint(partial / CHECKPOINT)
-        run = train(
-            method, network, faces, noisy, device=device, hooks=[*hooks, checkpoint], **recipe
-        )
-        if run.finished and processes.is_first():
-            _store(run, partial, place)
+        try:
+            run = train(
+                method, network, faces, noisy, device=device, hooks=[*hooks, checkpoint], **recipe
+            )
+        except KeyboardInterrupt:
+            if not checkpoint.epoch:
+                raise
+            again = "the same call without fresh (--fresh)" if fresh else "the same call"
+            raise KeyboardInterrupt(
+                f"the training was interrupted; its first {checkpoint.epoch} of {chosen.epochs} "
+                f"epochs are kept, and {again} goes on from there"
+            ) from None
+        if processes.is_first():
+            _store(run, partial)
+            _put_in_place(partial, place)
         processes.wait_for_all()
         return run
 
@@ -95,20 +133,29 @@ def find_or_train(
 @contextmanager
 def _alone(folder: Path, name: str) -> Iterator[None]:
     """Inside, nobody else trains the run of that name; the system frees the lock if we die."""
+    lock = None
     if processes.is_first():  # it holds the lock for all that train together
         (folder / LOCKS).mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCKS / f"{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"Somebody else is training {name}; waiting for it.", flush=True)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-    else:
+    if not processes.agreed(_acquire(lock, 0)):
+        print(f"Another process is training {name}; waiting.", flush=True)
+        # The others wait for the first one's answer, and a collective must not take long.
+        while not processes.agreed(_acquire(lock, SECONDS_A_POLL)):
+            pass
+    try:
         yield
+    finally:
+        if lock:
+            lock.release()
+
+
+def _acquire(lock: FileLock | None, timeout: float) -> bool:
+    try:
+        if lock:
+            lock.acquire(timeout=timeout)
+    except Timeout:
+        return False
+    return True
 
 
 def run_name(settings: dict) -> str:
@@ -133,7 +180,7 @@ def load_run(
         device: where the network goes; see :func:`eacbook.training.train`.
 
     Raises:
-        InputError: a file is missing, broken or from other settings.
+        InputError: a file is missing, broken, cannot be read or is from other settings.
     """
     facts = read_facts(place)
     if facts["settings"] != json.loads(json.dumps(settings)):
@@ -142,38 +189,107 @@ def load_run(
             "train again with fresh (--fresh)"
         )
     network = network.to(choose_device(device))
+    read = {}
+    for file in (NETWORK, TENSORS):
+        try:
+            read[file], about = read_tensors(place / file)
+            if about[CHECKSUM] != facts["checksums"].get(file):
+                raise ValueError("it belongs to another run")
+        except (OSError, ValueError) as error:
+            raise _refusal(place, file, error) from error
     try:
-        network.load_state_dict(load_file(place / NETWORK))
-        tensors = load_file(place / TENSORS)
+        network.load_state_dict(read[NETWORK])
+    except RuntimeError as error:
+        raise _refusal(place, NETWORK, "its tensors are not those of the network") from error
+    tensors = read[TENSORS]
+    try:
         labels = [tensors.pop(name) for name in ("given", "true", "asked")]
-    except (SafetensorError, OSError, RuntimeError, KeyError) as error:
-        raise _broken(place, error) from error
+    except KeyError as error:
+        raise _refusal(place, TENSORS, f"it lacks {error}") from error
     noise = {name: value for name, value in facts["settings"]["noise"].items() if name != "given"}
     noisy = NoisyLabels(*labels, noise)
-    return Run(network.eval(), facts["rows"], noisy, facts["settings"], stored=True, kept=tensors)
+    return Run(
+        network.eval(), facts["rows"], noisy, facts["settings"], stored=True, kept=tensors,
+        chosen_epoch=facts.get("chosen_epoch"),
+    )  # fmt: skip
 
 
 def read_facts(place: Path) -> dict:
     """What ``run.json`` of a stored run says: settings, rows, summary and versions.
 
     Raises:
-        InputError: it is missing or broken.
+        InputError: it is missing, broken or cannot be read.
     """
     try:
-        facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
-        missing = {"settings", "rows", "summary"} - set(facts)
-    except (OSError, ValueError, TypeError) as error:
-        raise _broken(place, error) from error
-    if missing:
-        raise _broken(place, f"{FACTS} lacks {', '.join(sorted(missing))}")
+        facts = read_json(place / FACTS)
+        _check_facts(facts)
+    except (OSError, ValueError) as error:
+        raise _refusal(place, FACTS, error) from error
     return facts
 
 
+_FORM = {
+    "settings.method.name": str,
+    "settings.data.name": str,
+    "settings.data.train": int,
+    "settings.network.name": str,
+    "settings.noise": dict,
+    "settings.recipe.seed": int,
+    "rows": list,
+    "summary": dict,
+    "summary.epochs": int,
+    "summary.test_accuracy": float,
+    "checksums": dict,
+}
+"""What of ``run.json`` is shown or computed from, and of which kind it must be."""
+
+
+def _check_facts(facts: dict) -> None:
+    for where, kind in _FORM.items():
+        value = facts
+        for name in where.split("."):
+            if not isinstance(value, dict) or name not in value:
+                raise ValueError(f"it lacks {where}")
+            value = value[name]
+        _check_kind(value, kind, where)
+    noise = facts["settings"]["noise"]
+    _check_kind(noise.get("kind", ""), str, "settings.noise.kind")
+    optional = {"chosen_epoch": facts.get("chosen_epoch"), "noise.rate": noise.get("rate")}
+    for where, value in (optional | facts["summary"]).items():
+        if value is not None:
+            _check_kind(value, float, where)
+    for row in facts["rows"]:
+        _check_kind(row, dict, "rows")
+
+
+def _check_kind(value: object, kind: type, where: str) -> None:
+    kinds = (int, float) if kind is float else kind
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise ValueError(f"{where} is of type {type(value).__name__}, not {kind.__name__}")
+    if kind is str:
+        value.encode()  # half a character cannot be shown
+    elif kind in (int, float) and not abs(value) < 2**63:
+        raise ValueError(f"{where} is not finite or too large")
+
+
 def list_runs(folder: str | Path = FOLDER) -> list[Path]:
-    """Folders of the stored runs, the oldest first; runs still in training are not among them."""
-    places = [path.parent for path in Path(folder).glob(f"*/{FACTS}")]
-    places = [place for place in places if not place.name.endswith(".partial")]
-    return sorted(places, key=lambda place: (place / FACTS).stat().st_mtime)
+    """Folders of the stored runs, the oldest first; runs still in training are not among them.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    if not Path(folder).is_dir():
+        return []
+    made = {}
+    for place in Path(folder).iterdir():
+        if not place.name.endswith((PARTIAL, REMOVED)):
+            try:
+                made[place] = (place / FACTS).stat().st_mtime
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:  # it may be a run, and its reader will say why it cannot be read
+                made[place] = -math.inf
+    return sorted(made, key=lambda place: (made[place], place.name))
 
 
 def summary_table(runs: Mapping[str, Run]):
@@ -209,8 +325,10 @@ def runs_table(places: Sequence[Path]):
     for place in places:
         try:
             facts = read_facts(place)
-        except InputError:
-            rows.append({"run": place.name, "method": "(broken)"})
+        except InputError as error:
+            readable = not isinstance(error.__cause__, OSError) or _is_missing(error.__cause__)
+            state = "(broken)" if readable else "(cannot be read)"
+            rows.append({"run": place.name, "method": state})
             continue
         settings, summary = facts["settings"], facts["summary"]
         noise = settings["noise"]
@@ -236,16 +354,20 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _store(run: Run, partial: Path, place: Path) -> None:
-    """Write everything into the partial folder, then give it its name."""
+def _store(run: Run, partial: Path) -> None:
+    """Write everything into the partial folder, the facts last: with them, the run is whole."""
     noisy = run.noisy
     labels = {"given": noisy.given, "true": noisy.true, "asked": noisy.asked}
-    write_tensors(partial / TENSORS, labels | run.kept)
-    write_tensors(partial / NETWORK, run.network.state_dict())
+    checksums = {
+        TENSORS: write_tensors(partial / TENSORS, labels | run.kept),
+        NETWORK: write_tensors(partial / NETWORK, run.network.state_dict()),
+    }
     facts = {
         "settings": run.settings,
         "summary": run.summary,
         "rows": run.rows,
+        "chosen_epoch": run.chosen_epoch,
+        "checksums": checksums,
         "made": {
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "torch": torch.__version__,
@@ -255,14 +377,54 @@ def _store(run: Run, partial: Path, place: Path) -> None:
             "machine": platform.machine(),
         },
     }
-    write_text(partial / FACTS, json.dumps(facts, indent=1) + "\n")
-    if place.exists():
-        shutil.rmtree(place)
+    write_json(partial / FACTS, facts)
+
+
+def _put_in_place(partial: Path, place: Path) -> None:
+    """Give a whole run its name; the next one does it, if we are killed before."""
+    (partial / CHECKPOINT).unlink(missing_ok=True)
     partial.rename(place)
-    (place / CHECKPOINT).unlink()
+    sync_folder(place.parent)
 
 
-def _broken(place: Path, why: object) -> InputError:
+def _tidy(partial: Path, place: Path, fresh: bool) -> None:
+    """With the lock held: finish or remove what a killed process left behind."""
+    removed = place.with_name(place.name + REMOVED)
+    shutil.rmtree(removed, ignore_errors=True)
+    if fresh:
+        for folder in (partial, place):
+            if folder.exists():
+                folder.rename(removed)  # at once, so that no half of it is taken for a run
+                shutil.rmtree(removed)
+    remove_temporary(partial, of_all=True)
+    if (partial / FACTS).exists():
+        _put_in_place(partial, place)
+
+
+def _exists(place: Path) -> bool:
+    try:
+        place.stat()
+    except OSError as error:
+        if _is_missing(error):
+            return False
+        raise _refusal(place, FACTS, error) from error
+    return True
+
+
+def _is_missing(error: OSError) -> bool:
+    """Whether something is not there, or is no file: another case than what must not be read."""
+    return isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError))
+
+
+def _refusal(place: Path, file: str, why: object) -> InputError:
+    if isinstance(why, OSError) and not _is_missing(why):
+        return InputError(
+            f"the stored run {place} cannot be read ({file}: {why.strerror or why}); see to it that "
+            "you may read it, or choose another folder (--folder)"
+        )
+    if isinstance(why, OSError):
+        why = why.strerror
     return InputError(
-        f"the stored run {place} is broken ({why}); remove it or train again with fresh (--fresh)"
+        f"the stored run {place} is broken ({file}: {str(why)[:120]}); remove it or train again with "
+        "fresh (--fresh)"
     )

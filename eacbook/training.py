@@ -20,11 +20,14 @@ from inspect import unwrap
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from eacbook import processes
 from eacbook.augment import Batch, Streams
+from eacbook.code_digest import describe_code, describe_structure
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData
+from eacbook.files import raw_bytes
 from eacbook.hooks import Checkpoint, History, Hook, LabelsUsed, Memorisation
 from eacbook.images import ImageFile, fetch
 from eacbook.methods import Method, describe_method
@@ -32,8 +35,10 @@ from eacbook.noise import NoisyLabels
 
 SCHEDULES = ("exponential", "one-cycle")
 PRECISIONS = ("float32", "bfloat16")
-VERSION = 2
-"""Counted up when the same settings give other results; stored runs of before are not found."""
+VERSION = 3
+"""Counted up when the same settings give other results; stored runs of before are not found.
+
+It stands for the code of eacbook itself; the user's own is in the settings by its digest."""
 
 LAST_EPOCHS = 5
 """The published figure is the mean test accuracy over these last epochs, never the best one."""
@@ -119,7 +124,7 @@ class Training:
             are on the device, unless they are read from a file.
         settings: all that decides the outcome, as plain values; see :func:`describe_training`.
         device: where it is trained.
-        batches_per_epoch: how many batches an epoch has.
+        batch_sizes: faces in each batch of an epoch; see :func:`split_batches`.
         epoch: number of finished epochs.
         labels: int64 ``[N]`` on the device, with which training goes on: the given ones, unless the
             method changed some.
@@ -132,6 +137,7 @@ class Training:
         kept: tensors that hooks keep, the first dimension of each the epochs; checkpointed, and
             handed on with the run.
         stop: a hook sets it to True to end the training after this epoch.
+        chosen_epoch: a hook that gives back the network of an earlier epoch says here of which one.
     """
 
     network: nn.Module
@@ -143,7 +149,7 @@ class Training:
     scheduler: torch.optim.lr_scheduler.LRScheduler
     settings: dict
     device: torch.device
-    batches_per_epoch: int
+    batch_sizes: list[int]
     labels: Tensor
     epoch: int = 0
     losses: list[dict[str, Tensor]] = field(default_factory=list)
@@ -152,11 +158,17 @@ class Training:
     rows: list[dict[str, float]] = field(default_factory=list)
     kept: dict[str, Tensor] = field(default_factory=dict)
     stop: bool = False
+    chosen_epoch: int | None = None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        return len(self.batch_sizes)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or interrupted training.
+    """A finished training.
 
     Attributes:
         network: the trained network.
@@ -166,18 +178,19 @@ class Run:
             relabelled_rightly), and what further hooks added.
         noisy: the training labels.
         settings: what produced the run; see :func:`describe_training`.
-        finished: False if it was interrupted before its last epoch.
         stored: True if it was read from disk and not trained now.
         kept: tensors that hooks kept, the first dimension of each the epochs.
+        chosen_epoch: the epoch (from 1) that the network is of, where a hook chose one, as
+            :class:`eacbook.hooks.EarlyStopping` does; None: the last one.
     """
 
     network: nn.Module
     rows: list[dict[str, float]]
     noisy: NoisyLabels
     settings: dict
-    finished: bool = True
     stored: bool = False
     kept: dict[str, Tensor] = field(default_factory=dict)
+    chosen_epoch: int | None = None
 
     @property
     def history(self):
@@ -192,25 +205,33 @@ class Run:
 
         ``test_accuracy`` is the mean over the last five epochs; ``test_accuracy_last`` and
         ``test_accuracy_best`` (reached in ``best_epoch``) stand beside it. ``validation_accuracy``,
-        by which to choose, is the same mean; None where there is no such split.
+        by which to choose, is the same mean; None where there is no such split. ``memorised`` and
+        ``recovered`` are those of the network, which is of ``network_epoch``.
+
+        Where a hook chose the network's epoch (early stopping), ``test_accuracy`` and
+        ``validation_accuracy`` are those of that epoch alone: no other network is left. ``epochs``
+        and ``seconds`` count all that was trained.
         """
-        accuracies = [row["test_accuracy"] for row in self.rows]
+        rows, accuracies = self.rows, [row["test_accuracy"] for row in self.rows]
+        network_epoch = self.chosen_epoch or len(rows)
+        of_network = rows[network_epoch - 1]
+        counted = [of_network] if self.chosen_epoch else rows[-LAST_EPOCHS:]
 
-        def over_last(name: str) -> float:
-            values = [row[name] for row in self.rows[-LAST_EPOCHS:]]
-            return sum(values) / len(values)
+        def over_counted(name: str) -> float:
+            return sum(row[name] for row in counted) / len(counted)
 
-        validated = "validation_accuracy" in self.rows[-1]
+        validated = "validation_accuracy" in of_network
         return {
-            "test_accuracy": over_last("test_accuracy"),
-            "validation_accuracy": over_last("validation_accuracy") if validated else None,
+            "test_accuracy": over_counted("test_accuracy"),
+            "validation_accuracy": over_counted("validation_accuracy") if validated else None,
             "test_accuracy_last": accuracies[-1],
             "test_accuracy_best": max(accuracies),
             "best_epoch": accuracies.index(max(accuracies)) + 1,
-            "memorised": self.rows[-1]["memorised"],
-            "recovered": self.rows[-1]["recovered"],
-            "epochs": len(self.rows),
-            "seconds": sum(row["seconds"] for row in self.rows),
+            "memorised": of_network["memorised"],
+            "recovered": of_network["recovered"],
+            "network_epoch": network_epoch,
+            "epochs": len(rows),
+            "seconds": sum(row["seconds"] for row in rows),
         }
 
 
@@ -238,12 +259,15 @@ def train(
         **recipe: the fields of :class:`Recipe`: epochs, learning_rate, seed, ...
 
     Returns:
-        The run. Interrupting it (Ctrl-C, the kernel's stop button) returns the run as it was after
-        the last whole epoch.
+        The run.
 
     Raises:
         InputError: an argument is out of range or does not fit the faces.
         NonFiniteLossError: the loss became infinite or not a number.
+        KeyboardInterrupt: it was interrupted (Ctrl-C, the kernel's stop button), so a notebook stops
+            there, too. The message says how many epochs are kept: those in the file of a
+            :class:`eacbook.hooks.Checkpoint` among the hooks, from which the same call goes on. A
+            training that should survive is started by :func:`eacbook.runs.find_or_train`.
     """
     recipe = Recipe(**recipe)
     settings = describe_training(method, network, faces, noisy, recipe, hooks)
@@ -254,8 +278,9 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=device.type != "mps",
     )
-    batches_per_epoch = math.ceil(len(faces.train) / recipe.batch_size)
-    scheduler = _build_scheduler(optimizer, recipe, batches_per_epoch)
+    batch_sizes = split_batches(len(faces.train), recipe.batch_size)
+    _check_normalisation(network, batch_sizes)
+    scheduler = _build_scheduler(optimizer, recipe, len(batch_sizes))
     training = Training(
         network,
         method,
@@ -266,7 +291,7 @@ def train(
         scheduler,
         settings,
         device,
-        batches_per_epoch,
+        batch_sizes,
         noisy.given.to(device, copy=True),
     )
     hooks = [
@@ -281,7 +306,6 @@ def train(
         for hook in sorted(hooks, key=lambda hook: not isinstance(hook, Checkpoint)):
             endings.callback(hook.on_end, training)
             hook.on_start(training)
-        whole_epoch = copy.deepcopy(network.state_dict()), dict(training.kept)
         learner = processes.shared(network)
         try:
             while training.epoch < recipe.epochs and not training.stop:
@@ -289,18 +313,24 @@ def train(
                 for hook in hooks:
                     hook.after_epoch(training)
                 training.stop = processes.agreed(training.stop)
-                whole_epoch = copy.deepcopy(network.state_dict()), dict(training.kept)
                 training.rows.append(training.row)
                 training.epoch += 1
         except KeyboardInterrupt:
-            if not training.rows:
-                raise
-            weights, training.kept = whole_epoch
-            network.load_state_dict(weights)
-            training.stop = False  # if a hook wished to stop, then in the epoch that is given up
+            raise KeyboardInterrupt(_interruption(training, hooks)) from None
 
-    finished = training.stop or training.epoch == recipe.epochs
-    return Run(network.eval(), training.rows, noisy, settings, finished, kept=training.kept)
+    return Run(
+        network.eval(), training.rows, noisy, settings, kept=training.kept,
+        chosen_epoch=training.chosen_epoch,
+    )  # fmt: skip
+
+
+def _interruption(training: Training, hooks: Sequence[Hook]) -> str:
+    kept = "none of its epochs is kept"
+    for hook in hooks:
+        if isinstance(hook, Checkpoint) and hook.epoch:
+            kept = f"its first {hook.epoch} epochs are kept in {hook.path}"
+    at, epochs = min(training.epoch + 1, training.recipe.epochs), training.recipe.epochs
+    return f"the training was interrupted in epoch {at} of {epochs}; {kept}"
 
 
 def extend_network(
@@ -419,6 +449,32 @@ def last_places(index: Tensor) -> Tensor:
     return torch.where(index[:, None] == index, places, -1).amax(1)
 
 
+def split_batches(count: int, batch_size: int) -> list[int]:
+    """Faces in each batch of an epoch: ``batch_size``, and in the last one what remains.
+
+    A single face that would remain joins the batch before it, for every method. So a batch of one face
+    comes only where there is but one, or with ``batch_size=1``: nothing can be ranked, mixed or
+    normalised within it.
+    """
+    sizes = [batch_size] * (count // batch_size)
+    remaining = count % batch_size
+    if remaining == 1 and sizes:
+        sizes[-1] += 1
+    elif remaining:
+        sizes.append(remaining)
+    return sizes
+
+
+def _check_normalisation(network: nn.Module, batch_sizes: Sequence[int]) -> None:
+    """Refuse, before the first step, what batch normalisation would end with an error or with NaN."""
+    if min(batch_sizes) == 1 and any(isinstance(m, _BatchNorm) for m in network.modules()):
+        found = "batch_size is 1" if len(batch_sizes) > 1 else "there is one training face"
+        raise InputError(
+            f"batch normalisation needs at least 2 faces in a batch, and {found}: choose a larger "
+            "batch_size and more faces, or a network without it"
+        )
+
+
 def batches(
     faces: FaceData,
     noisy: NoisyLabels,
@@ -427,7 +483,7 @@ def batches(
     device: torch.device | str = "cpu",
     labels: Tensor | None = None,
 ) -> Iterator[Batch]:
-    """The very batches of an epoch (from 0), in an order of this epoch.
+    """The very batches of an epoch (from 0), in an order of this epoch; see :func:`split_batches`.
 
     Every training face comes once; with ``recipe.balanced``, as often as the draw has it. Images in
     memory are taken from there, on their own device; those in a file are read by threads of their own,
@@ -443,14 +499,15 @@ def batches(
 
     images = faces.train.images
     labels = noisy.given.to(device) if labels is None else labels
+    sizes = split_batches(len(faces.train), recipe.batch_size)
     order = _order(noisy.given, recipe.balanced, torch.Generator().manual_seed(seed("order")))
     if isinstance(images, Tensor):
-        split = order.to(images.device).split(recipe.batch_size)
+        split = order.to(images.device).split(sizes)
         parts = ((index, fetch(images, index)) for index in split)
     else:
-        split = order.split(recipe.batch_size)
+        split = order.split(sizes)
         parts = _read_ahead(images, split, device)
-    streams = Streams(seed, [len(index) for index in split], device)
+    streams = Streams(seed, sizes, device)
     for number, (index, part) in enumerate(parts):
         index, part = (tensor.to(device, non_blocking=True) for tensor in (index, part))
         yield Batch(part, labels[index], index, streams, number, recipe.size, epoch)
@@ -515,10 +572,11 @@ def describe_training(
     """Describe, as plain values, all that decides the outcome of a training.
 
     Two trainings with equal descriptions give the same run (on one kind of device); the initial
-    weights and the given labels enter by a digest.
+    weights, the given labels and the user's own code enter by a digest. For eacbook's own code stands
+    :data:`VERSION`.
 
     Raises:
-        InputError: the labels do not fit the faces.
+        InputError: the labels do not fit the faces, or a part of the network's state is no tensor.
     """
     if len(noisy.given) != len(faces.train):
         raise InputError(f"{len(noisy.given)} noisy labels for {len(faces.train)} training faces")
@@ -528,16 +586,31 @@ def describe_training(
     if not torch.equal(noisy.true, faces.train.labels.cpu()):
         raise InputError("the noisy labels were made for other faces: their true labels differ")
     weights = hashlib.sha256()
-    for tensor in network.state_dict().values():
-        weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, tensor in network.state_dict().items():
+        try:
+            weights.update(raw_bytes(tensor))
+        except (AttributeError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{name} in the network's state is no tensor of plain numbers, and only such can be "
+                f"trained and stored ({str(error).partition(chr(10))[0][:80]})"
+            ) from error
+    describing = [hook for hook in hooks if hook.describe()]
+    deciding = {"method": type(method), "network": network, "hooks": list(map(type, describing))}
     given = hashlib.sha256(noisy.given.numpy().tobytes())
     return {
         "data": {"name": faces.name, "fingerprint": faces.fingerprint, "train": len(faces.train)},
         "noise": {**noisy.settings, "given": given.hexdigest()[:16]},
         "method": describe_method(method),
-        "network": {"name": network_name(network), "initial": weights.hexdigest()[:16]},
+        "network": {
+            "name": network_name(network),
+            "initial": weights.hexdigest()[:16],
+            "structure": describe_structure(network),
+        },
         "recipe": asdict(recipe),
-        "hooks": [hook.describe() for hook in hooks if hook.describe()],
+        "hooks": [hook.describe() for hook in describing],
+        "code": {
+            name: digest for name, part in deciding.items() if (digest := describe_code(part))
+        },
         "version": VERSION,
     }
 

@@ -3,15 +3,18 @@
 Everything goes through joblib: its loky processes here, its Ray backend there. A worker may die in the
 middle (memory, a node that is switched off). What it was doing is then done again, and goes on from its
 checkpoint; a cell beside which workers die again and again is tried alone, and given up if its worker
-dies there too.
+dies there too. Where the process that started them dies, workers on this machine end within seconds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import getpass
+import functools
+import os
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +36,8 @@ SETBACKS = 2
 """After so many deaths of workers without a finished cell between them, cells are tried one by one."""
 
 SECONDS_TO_ANSWER = 5
+SECONDS_BETWEEN_LOOKS = 1
+"""So often a worker looks whether the process that started it still lives."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ def each_once(work: Callable, items: Sequence, workers: Workers) -> Iterator:
         workers: who does it.
     """
     left, setbacks = list(items), 0
+    parent = None if workers.cluster else os.getpid()
     while left:
         alone = setbacks == SETBACKS
         finished = []
@@ -133,7 +139,7 @@ def each_once(work: Callable, items: Sequence, workers: Workers) -> Iterator:
                 parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
                 some = left[:1] if alone else left
                 for item, result in parallel(
-                    joblib.delayed(_labelled)(work, item) for item in some
+                    joblib.delayed(_labelled)(work, item, parent) for item in some
                 ):
                     finished.append(item)
                     yield item, result, None
@@ -145,8 +151,27 @@ def each_once(work: Callable, items: Sequence, workers: Workers) -> Iterator:
         left = [item for item in left if item not in finished]
 
 
-def _labelled(work: Callable, item) -> tuple:
+def _labelled(work: Callable, item, parent: int | None) -> tuple:
+    """Args: parent: the process to end with; None on a cluster, which sees to that itself."""
+    if parent is not None and parent != os.getpid():
+        _end_with(parent)
     return item, work(item)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """From now on, end this process when its parent has ended, were it in the middle of a training.
+
+    Nothing is lost by it: a training goes on from its checkpoint.
+    """
+
+    def watch() -> None:
+        # A dead parent's children get another one; on Windows they keep the number of the dead one.
+        while os.getppid() == parent and psutil.pid_exists(parent):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -162,14 +187,26 @@ def training_place(workers: Workers) -> Iterator[str | None]:
 
 @contextlib.contextmanager
 def _free_gpu() -> Iterator[str]:
-    """A GPU of this machine that no other worker has; the system frees it if the worker dies."""
+    """A GPU of this machine that no other worker of this user has; a dead worker's lock is free."""
+    user = getattr(os, "getuid", lambda: "")()  # elsewhere the temporary folder is the user's own
+    folder = Path(tempfile.gettempdir()) / f"eacbook-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     while True:
         for number in range(torch.cuda.device_count()):
-            name = f"eacbook-{getpass.getuser()}-cuda-{number}.lock"
-            lock = FileLock(Path(tempfile.gettempdir()) / name)
+            lock = FileLock(folder / f"gpu-{_gpu_name(number)}.lock")
             with contextlib.suppress(Timeout), lock.acquire(timeout=0.1):
                 yield f"cuda:{number}"
                 return
+
+
+def _gpu_name(number: int) -> str:
+    """The card behind torch's number: jobs with other CUDA_VISIBLE_DEVICES number it differently."""
+    uuid = getattr(torch.cuda.get_device_properties(number), "uuid", None)
+    if uuid is not None:
+        return str(uuid)
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    name = visible[number] if number < len(visible) and visible[number] else str(number)
+    return name.replace("/", "-")
 
 
 def _backend(workers: Workers):

@@ -1,17 +1,22 @@
 """The grid: what it refuses, what it trains once, what it says when something fails, and its table."""
 
-import json
 import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas
+import psutil
 import pytest
 from conftest import prepare_stripes
 
+from eacbook import workers
 from eacbook.errors import InputError
 from eacbook.faces import load_faces
+from eacbook.files import write_json
 from eacbook.grid import Cell, Outcome, make_cells, run_cell, run_grid
 from eacbook.methods import EAC, Baseline, SmallLoss
 from eacbook.noise import inject_noise
@@ -184,6 +189,80 @@ def test_workers_that_die_lose_nothing_but_what_kills_them(tmp_path, monkeypatch
             assert (result, reason) == (10 * item, None)
 
 
+TABLE = """
+import sys
+from eacbook.cli import main
+if __name__ == "__main__":
+    main(["table", "--data", sys.argv[1], "--folder", sys.argv[2], "--methods", "baseline",
+          "--noise", "0.3", "--seeds", "0", "1", "--epochs", "5000", "--workers", "2",
+          "--device", "cpu"])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent(stripes, tmp_path, by):
+    script = tmp_path / "table.py"
+    script.write_text(TABLE)
+    runs = tmp_path / "runs"
+    table = subprocess.Popen(
+        [sys.executable, script, stripes, runs],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        wait_until(lambda: len(list(runs.glob("*.partial/checkpoint.safetensors"))) == 2, 240)
+        children = psutil.Process(table.pid).children(recursive=True)
+        assert len(children) >= 2
+        table.send_signal(by)
+        table.wait(30)
+        wait_until(lambda: not any(is_alive(child) for child in children), 30)
+    finally:
+        table.kill()
+
+
+def wait_until(reached, seconds):
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.2)
+
+
+def is_alive(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Card:
+    """What torch tells of a card; with or without what names it."""
+
+    def __init__(self, **facts):
+        vars(self).update(facts)
+
+
+def test_a_card_is_locked_under_its_own_name(monkeypatch):
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda number: Card(uuid=f"abc-{number}")
+    )
+    assert workers._gpu_name(1) == "abc-1"
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: Card())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert [workers._gpu_name(number) for number in range(3)] == ["3", "5", "2"]
+
+
+def test_two_jobs_never_share_a_card_and_need_no_name_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda number: Card(uuid=f"card{number}")
+    )
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    for name in ("USER", "LOGNAME", "USERNAME", "LNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with workers._free_gpu() as one, workers._free_gpu() as other:
+        assert (one, other) == ("cuda:0", "cuda:1")
+
+
 def test_workers_fit_the_machine(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
     memory = type("Memory", (), {"available": 9 << 30})
@@ -206,8 +285,13 @@ def outcome_of(folder, cell, **figures):
     """A stored run with these figures."""
     name = f"{cell.name.replace(':', '-')}-{cell.rate}-{cell.recipe.seed}"
     (folder / name).mkdir()
-    facts = {"settings": {}, "rows": [], "summary": dict.fromkeys(FIGURES, 0.5) | figures}
-    (folder / name / "run.json").write_text(json.dumps(facts))
+    settings = {
+        "method": {"name": cell.method.name}, "data": {"name": "faces", "train": 96}, "noise": {},
+        "network": {"name": "tiny"}, "recipe": {"seed": cell.recipe.seed},
+    }  # fmt: skip
+    summary = dict.fromkeys(FIGURES, 0.5) | {"epochs": 2} | figures
+    facts = {"settings": settings, "rows": [], "summary": summary, "checksums": {}}
+    write_json(folder / name / "run.json", facts)
     return Outcome(cell, name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from conftest import BATCHES, QUICK, same_weights, small_network, striped_faces
 from safetensors.torch import save_file
 
 from eacbook.errors import InputError
+from eacbook.evaluate import accuracy, predict
+from eacbook.files import read_tensors, write_tensors
 from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.methods import EAC, Baseline
 from eacbook.training import SCHEDULES, train
@@ -71,17 +75,17 @@ class Ends(Hook):
 
 
 @pytest.mark.parametrize("batch", [2, None])
-def test_an_interrupt_leaves_the_run_as_it_was_after_the_last_whole_epoch(faces, noisy, batch):
-    weights, ends = Weights(), Ends()
-    hooks = [SampleLosses(), weights, ends, RaiseAt(KeyboardInterrupt, 3, batch)]
-    run = train(EAC(weight=0.5), small_network(), faces, noisy, hooks=hooks, **QUICK)
-    assert [row["epoch"] for row in run.rows] == [1, 2]
-    assert not run.finished
-    assert weights.are_those_of(run.network, epoch=2)
-    assert run.kept["sample_losses"].shape == (2, 96), "as it was after the last whole epoch"
-    assert run.summary["epochs"] == 2
-    assert not run.network.training
-    assert ends.ends == 1
+def test_an_interrupt_goes_through_and_says_what_is_kept(faces, noisy, tmp_path, batch):
+    ends = Ends()
+    hooks = [SampleLosses(), ends, RaiseAt(KeyboardInterrupt, 3, batch)]
+    with pytest.raises(KeyboardInterrupt, match="in epoch 3 of 4; none of its epochs is kept"):
+        train(EAC(weight=0.5), small_network(), faces, noisy, hooks=hooks, **QUICK)
+    hooks.append(Checkpoint(tmp_path / "state"))
+    with pytest.raises(
+        KeyboardInterrupt, match="epoch 3 of 4; its first 2 epochs are kept in .*state"
+    ):
+        train(EAC(weight=0.5), small_network(), faces, noisy, hooks=hooks, **QUICK)
+    assert ends.ends == 2
 
 
 class StopAfter(Hook):
@@ -96,27 +100,7 @@ class StopAfter(Hook):
 
 def test_a_hook_may_stop_the_training(faces, noisy):
     run = train(Baseline(), small_network(), faces, noisy, hooks=[StopAfter(2)], **QUICK)
-    assert len(run.rows) == 2 and run.finished
-
-
-def test_an_interrupted_run_is_not_finished_though_a_hook_asked_for_its_end(faces, noisy):
-    hooks = [StopAfter(2), RaiseAt(KeyboardInterrupt, 2)]
-    run = train(Baseline(), small_network(), faces, noisy, hooks=hooks, **QUICK)
-    assert len(run.rows) == 1 and not run.finished
-
-
-def test_an_interrupt_before_the_first_epoch_ends_goes_through(faces, noisy):
-    ends = Ends()
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            Baseline(),
-            small_network(),
-            faces,
-            noisy,
-            hooks=[RaiseAt(KeyboardInterrupt, 1, 2), ends],
-            **QUICK,
-        )
-    assert ends.ends == 1
+    assert len(run.rows) == 2
 
 
 @pytest.mark.parametrize("batch", [2, None])
@@ -181,7 +165,7 @@ def test_sample_losses_of_a_method_that_gives_none_are_refused(faces, noisy):
     with pytest.raises(InputError, match="baseline gives no losses of its samples"):
         hooks = [EarlyStopping(), SampleLosses()]  # which must not hide the first error by another
         train(Silent(), small_network(), faces, noisy, hooks=hooks, **QUICK)
-    assert train(Silent(), small_network(), faces, noisy, **QUICK).finished
+    train(Silent(), small_network(), faces, noisy, **QUICK)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +199,16 @@ def test_early_stopping_waits_and_gives_back_the_best_weights(
         **(QUICK | {"epochs": 6}),
     )
     assert next(script, None) == (reached + [None])[epochs], "stopped after these epochs"
-    assert [row["validation_accuracy"] for row in run.rows] == reached[:best]
-    assert run.finished
+    assert [row["validation_accuracy"] for row in run.rows] == reached[:epochs]
+    of_network = run.rows[best - 1]
+    assert run.chosen_epoch == run.summary["network_epoch"] == best
+    assert run.summary["epochs"] == epochs, "what was trained is told"
+    for name in ("test_accuracy", "validation_accuracy", "memorised", "recovered"):
+        assert run.summary[name] == of_network[name]
+    assert (
+        accuracy(predict(run.network, faces.test.images), faces.test.labels)
+        == (run.summary["test_accuracy"])
+    )
     assert weights.are_those_of(run.network, best)
     assert not run.kept, "the best weights are in the network, and only there"
 
@@ -248,6 +240,8 @@ import os, signal, sys
 import torch
 sys.path.insert(0, {tests!r})
 from conftest import small_network, striped_faces
+from eacbook.evaluate import accuracy, predict
+from eacbook.files import read_tensors, write_tensors
 from eacbook.hooks import Checkpoint, Hook, SampleLosses
 from eacbook.methods import EAC
 from eacbook.noise import inject_noise
@@ -302,13 +296,13 @@ def test_a_run_that_was_killed_ends_as_if_it_had_never_been(faces, noisy, killed
     assert facts(resumed) == facts(whole)
     assert resumed.kept.keys() == whole.kept.keys()
     assert torch.equal(resumed.kept["sample_losses"], whole.kept["sample_losses"])
-    assert resumed.finished
 
 
 def interrupted(faces, noisy, path, hooks=(), **recipe):
     """Stopped in its third epoch, with a checkpoint."""
     hooks = [Checkpoint(path), *hooks, RaiseAt(KeyboardInterrupt, 3, 1)]
-    return train(Baseline(), small_network(), faces, noisy, hooks=hooks, **(QUICK | recipe))
+    with pytest.raises(KeyboardInterrupt):
+        train(Baseline(), small_network(), faces, noisy, hooks=hooks, **(QUICK | recipe))
 
 
 def resume(faces, noisy, path, method=None, hooks=(), **recipe):
@@ -325,7 +319,6 @@ def test_a_whole_run_is_not_trained_again(faces, noisy, tmp_path):
     assert counter.batches == 0
     assert same_weights(first.network, again.network)
     assert again.rows == first.rows
-    assert again.finished
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
 
 
@@ -390,6 +383,49 @@ def test_a_broken_checkpoint_is_refused(faces, noisy, tmp_path, damage):
     with pytest.raises(InputError, match="checkpoint .* is broken") as error:
         resume(faces, noisy, path)
     assert str(path) in str(error.value)
+
+
+def test_one_changed_bit_of_a_checkpoint_is_noticed(faces, noisy, tmp_path):
+    path = tmp_path / "checkpoint"
+    interrupted(faces, noisy, path)
+    whole = path.read_bytes()
+    for place in range(5, 8 * len(whole), 8 * len(whole) // 7):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="checkpoint .* is broken"):
+            resume(faces, noisy, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epoch", "2"), ("epoch", 99), ("epoch", 10**400), ("rows", {}), ("rows", []), ("stop", 1),
+        ("rows", [1, 2]), ("scheduler", []), ("scheduler", {}), ("param_groups", {}), ("settings", 3),
+        ("param_groups", [None]),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_another_form_is_refused(faces, noisy, tmp_path, name, value):
+    """Though its checksum was made to fit."""
+    path = tmp_path / "checkpoint"
+    interrupted(faces, noisy, path)
+    tensors, about = read_tensors(path)
+    write_tensors(path, tensors, {"facts": json.dumps(json.loads(about["facts"]) | {name: value})})
+    with pytest.raises(InputError, match=r"checkpoint .* (is broken|other settings)") as error:
+        resume(faces, noisy, path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_called_broken(faces, noisy, tmp_path, monkeypatch):
+    interrupted(faces, noisy, tmp_path / "checkpoint")
+
+    def read_bytes(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(InputError, match="cannot be read .Input/output error.") as error:
+        resume(faces, noisy, tmp_path / "checkpoint")
+    assert "remove" not in str(error.value)
 
 
 def test_a_checkpoint_of_other_faces_is_refused(noisy, faces, tmp_path):

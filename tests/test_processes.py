@@ -13,8 +13,10 @@ import pytest
 import torch
 import train_in_processes
 from conftest import prepare_stripes, small_network
+from torch import nn
 
 from eacbook import processes
+from eacbook.errors import InputError
 from eacbook.runs import list_runs
 
 SCRIPT = Path(__file__).parent / "train_in_processes.py"
@@ -98,16 +100,75 @@ def test_the_command_trains_in_processes_and_speaks_once(tmp_path):
     assert [place.name.partition("-")[0] for place in list_runs(tmp_path / "runs")] == ["scn"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_normalisation_by_all_processes_is_torchs_own_where_there_is_one(monkeypatch, dtype):
+@pytest.fixture
+def as_in_two(monkeypatch):
+    """What is done with other processes, alone: a sum over all is one's own."""
     monkeypatch.setattr(processes.distributed, "all_reduce", lambda values: None)
-    norm, own = torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
-    values = torch.randn(11, 3, 7, 7).to(dtype)
-    found = processes.SyncedBatchNorm(norm)(values)
-    assert found.dtype == dtype
-    torch.testing.assert_close(found, own(values.float()).to(dtype))
-    torch.testing.assert_close(norm.running_mean, own.running_mean)
-    torch.testing.assert_close(norm.running_var, own.running_var)
+    monkeypatch.setattr(processes.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(processes, "DistributedDataParallel", nn.Sequential)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "options", [{}, {"affine": False}, {"track_running_stats": False}, {"momentum": None}]
+)
+def test_normalisation_by_all_processes_is_torchs_own(as_in_two, dtype, options):
+    norm, own = torch.nn.BatchNorm2d(3, **options), torch.nn.BatchNorm2d(3, **options)
+    synced = processes.SyncedBatchNorm(norm)
+    for _ in range(2):
+        values = torch.randn(11, 3, 7, 7).to(dtype)
+        found = synced(values)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, own(values.float()).to(dtype))
+    torch.testing.assert_close(norm.state_dict(), own.state_dict())
+    synced.eval(), own.eval()
+    torch.testing.assert_close(synced(values.float()), own(values.float()))
+
+
+def test_normalisation_of_one_value_is_not_nan(as_in_two):
+    norm = torch.nn.BatchNorm1d(3)
+    assert processes.SyncedBatchNorm(norm)(torch.randn(1, 3)).isfinite().all()
+    assert norm.running_var.isfinite().all()
+
+
+class TwoNames(nn.Module):
+    """A network with one backbone under two names, and in it one layer under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.backbone.again = self.backbone[1]
+        self.nothing = None
+        self.register_module("optional", None)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, images):
+        maps = self.backbone(images)
+        return self.fc(maps.mean((2, 3))), maps
+
+
+def test_a_module_under_two_names_is_shared_under_both(as_in_two, monkeypatch):
+    network = TwoNames()
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    twin = processes.shared(network)
+    assert twin.features is twin.backbone and isinstance(twin.backbone, processes.SharedBackbone)
+    inner = twin.backbone.backbone[0]
+    assert inner.again is inner[1] and isinstance(inner[1], processes.SyncedBatchNorm)
+    assert twin.optional is None
+    logits, _ = twin(torch.randn(4, 3, 8, 8))
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_normalisation_that_nobody_knows_is_refused(as_in_two, monkeypatch):
+    class Odd(nn.BatchNorm2d):
+        pass
+
+    network = TwoNames()
+    network.backbone[1] = Odd(4)
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    with pytest.raises(InputError, match="Odd in the backbone cannot be trained by several"):
+        processes.shared(network)
 
 
 def test_alone_nothing_is_shared():

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import BATCHES, QUICK, CountingSteps, same_weights, small_network, striped_faces
+from torch import nn
 
 from eacbook.errors import InputError
+from eacbook.files import CHECKSUM, write_json
 from eacbook.hooks import EarlyStopping, SampleLosses
 from eacbook.methods import EAC, Baseline
 from eacbook.noise import inject_noise
-from eacbook.runs import FACTS, NETWORK, TENSORS, find_or_train, list_runs, read_facts, run_name
+from eacbook.runs import (
+    FACTS,
+    NETWORK,
+    TENSORS,
+    find_or_train,
+    list_runs,
+    read_facts,
+    run_name,
+    runs_table,
+)
 
 
 @pytest.fixture
@@ -66,7 +82,6 @@ def test_a_run_is_trained_once_and_then_found_as_it_was(find, tmp_path):
     assert found.rows == first.rows
     assert found.summary == first.summary
     assert found.settings == first.settings
-    assert found.finished
     assert torch.equal(found.noisy.given, first.noisy.given)
     assert torch.equal(found.noisy.true, first.noisy.true)
     assert torch.equal(found.noisy.asked, first.noisy.asked)
@@ -74,6 +89,50 @@ def test_a_run_is_trained_once_and_then_found_as_it_was(find, tmp_path):
     assert found.kept.keys() == first.kept.keys() == {"sample_losses"}
     assert torch.equal(found.kept["sample_losses"], first.kept["sample_losses"])
     assert first.stored is False and found.stored is True
+
+
+class Tied(nn.Module):
+    """One weight under two names, a module under two names, and all of it bfloat16."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+        self.second.weight = self.first.weight
+        self.again = self.first
+        self.bfloat16()
+
+    def forward(self, images):
+        maps = self.again(self.second(self.first(images.to(torch.bfloat16))))
+        return maps.mean((2, 3)), maps
+
+
+def test_tied_weights_and_bfloat16_are_stored_resumed_and_found(find):
+    with pytest.raises(KeyboardInterrupt, match="first 2 of 3"):
+        find(network=Tied(), method=Baseline(), interrupt_at=2 * BATCHES + 1)
+    resumed, steps = find(network=Tied(), method=Baseline())
+    assert steps == BATCHES
+    found, steps = find(network=Tied(), method=Baseline())
+    assert steps == 0 and same_weights(found.network, resumed.network)
+    assert found.network.first.weight is found.network.second.weight
+    assert found.network.first.weight.dtype == torch.bfloat16
+    whole, _ = find(network=Tied(), method=Baseline(), fresh=True)
+    assert same_weights(whole.network, resumed.network)
+    _, steps = find(network=Tied(), method=Baseline(), hooks=[EarlyStopping()])
+    assert steps == 3 * BATCHES
+
+
+def test_a_network_whose_state_is_no_tensor_is_refused(find):
+    class Odd(Tied):
+        def get_extra_state(self):
+            return {"words": 1}
+
+        def set_extra_state(self, state):
+            pass
+
+    with pytest.raises(InputError, match="_extra_state in the network's state is no tensor"):
+        find(network=Odd())
 
 
 def test_a_found_run_is_described_by_the_same_settings(find):
@@ -124,13 +183,14 @@ def test_fresh_replaces_a_broken_run(find, stored):
 
 
 def test_an_interrupted_run_goes_on_at_the_next_call(find, tmp_path):
-    half, _ = find(interrupt_at=2 * BATCHES + 2)
-    assert not half.finished and len(half.rows) == 2
+    with pytest.raises(
+        KeyboardInterrupt, match="first 2 of 3 epochs are kept, and the same call goes"
+    ):
+        find(interrupt_at=2 * BATCHES + 2)
     assert list_runs(tmp_path / "runs") == []
 
     resumed, steps = find()
     assert steps == BATCHES, "two of the three epochs were whole"
-    assert resumed.finished
     whole, steps = find(fresh=True)
     assert steps == 3 * BATCHES
     assert same_weights(resumed.network, whole.network)
@@ -139,8 +199,13 @@ def test_an_interrupted_run_goes_on_at_the_next_call(find, tmp_path):
     assert {path.name for path in place.iterdir()} == {FACTS, NETWORK, TENSORS}
 
 
-def test_fresh_forgets_an_interrupted_run(find):
-    find(interrupt_at=2 * BATCHES + 2)
+def test_fresh_forgets_an_interrupted_run_and_says_how_to_go_on(find):
+    with pytest.raises(KeyboardInterrupt, match="are kept, and the same call without fresh"):
+        find(interrupt_at=2 * BATCHES + 2, fresh=True)
+    with pytest.raises(KeyboardInterrupt, match="in epoch 1 of 3; none of its epochs is kept"):
+        find(interrupt_at=2, fresh=True)
+    with pytest.raises(KeyboardInterrupt):
+        find(interrupt_at=BATCHES + 1)
     assert find(fresh=True)[1] == 3 * BATCHES
 
 
@@ -160,7 +225,7 @@ def test_what_is_stored_can_be_read_without_eacbook(stored):
     assert facts["summary"]["epochs"] == 3
     assert facts["made"]["torch"] == torch.__version__
     assert stored.name.startswith("eac-stripes-")
-    assert read_facts(stored) == facts
+    assert read_facts(stored) == {name: facts[name] for name in facts if name != CHECKSUM}
 
 
 def cut(path):
@@ -180,11 +245,145 @@ def test_a_broken_run_is_refused_and_says_what_to_do(find, stored, name, damage)
     assert str(stored) in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["[]", "3", "null", '{"settings": {}, "rows": []}'])
-def test_a_description_of_another_form_is_refused(find, stored, text):
-    (stored / FACTS).write_text(text)
-    with pytest.raises(InputError, match="broken"):
+@pytest.mark.parametrize("name", [FACTS, NETWORK, TENSORS])
+def test_one_changed_bit_is_noticed(find, stored, name):
+    path, whole = stored / name, (stored / name).read_bytes()
+    for place in range(0, 8 * len(whole), 8 * len(whole) // 7):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="broken"):
+            find()
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+CHANGES = [
+    ("settings", []), ("settings", None), ("settings.noise", DEEP), ("settings.noise", [1]),
+    ("settings.noise.kind", 3), ("settings.noise.rate", "much"), ("settings.method", "eac"),
+    ("settings.method.name", None), ("settings.method.name", "\ud800"), ("settings.data.train", {}),
+    ("settings.data.train", 10**400), ("settings.network.name", []), ("settings.recipe.seed", True),
+    ("rows", {}), ("rows", [3]), ("summary", []), ("summary.test_accuracy", None),
+    ("summary.test_accuracy", float("nan")), ("summary.memorised", 10**400),
+    ("summary.recovered", "x"), ("checksums", None), ("chosen_epoch", "last"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "value"), CHANGES)
+def test_a_description_of_another_form_is_refused_and_the_list_goes_on(find, stored, where, value):
+    """Also where the checksum was made to fit."""
+    other = stored.with_name("zzz")
+    shutil.copytree(stored, other)
+    *parts, last = where.split(".")
+    inner = facts = read_facts(stored)
+    for part in parts:
+        inner = inner[part]
+    inner[last] = value
+    write_json(stored / FACTS, facts)
+    if value is DEEP:
+        text = (stored / FACTS).read_text().replace(f'"{DEEP}"', DEEP)
+        (stored / FACTS).write_bytes(with_checksum(text))
+    with pytest.raises(InputError, match="is broken .run.json") as error:
         find()
+    assert len(str(error.value)) < 500
+    table = runs_table(list_runs(stored.parent)).set_index("run")["method"]
+    assert table.to_dict() == {stored.name: "(broken)", "zzz": "eac"}
+
+
+def with_checksum(text):
+    """The text of a run.json with the checksum that fits it."""
+    unset = re.sub('"sha256": "[0-9a-f]{64}"', f'"sha256": "{"0" * 64}"', text, count=1)
+    return unset.replace("0" * 64, hashlib.sha256(unset.encode()).hexdigest(), 1).encode()
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{", "", '{"settings": {}, "rows": []}', DEEP])
+def test_a_stray_run_json_is_broken_and_hides_no_run(find, stored, text):
+    stray = stored.with_name("tensorboard")
+    stray.mkdir()
+    (stray / FACTS).write_text(text)
+    table = runs_table(list_runs(stored.parent)).set_index("run")["method"]
+    assert table.to_dict() == {stored.name: "eac", "tensorboard": "(broken)"}
+
+
+@pytest.mark.parametrize("name", [FACTS, NETWORK, TENSORS])
+def test_a_run_that_cannot_be_read_is_not_called_broken(find, stored, name, monkeypatch):
+    real = Path.read_bytes
+
+    def read_bytes(path):
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(InputError, match="cannot be read .*Permission denied") as error:
+        find()
+    assert not re.search("broken|remove|fresh", str(error.value))
+    if name == FACTS:
+        assert runs_table([stored])["method"].tolist() == ["(cannot be read)"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of files are those of POSIX")
+def test_files_have_the_rights_that_the_umask_leaves(find, tmp_path):
+    before = os.umask(0o027)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            find(interrupt_at=BATCHES + 1)
+        (checkpoint,) = tmp_path.glob("runs/*/checkpoint.safetensors")
+        assert checkpoint.stat().st_mode & 0o777 == 0o640
+        find()
+    finally:
+        os.umask(before)
+    (place,) = list_runs(tmp_path / "runs")
+    assert place.stat().st_mode & 0o777 == 0o750
+    assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o640}
+
+
+class Killed(BaseException):
+    """Ends what is done, as a kill would."""
+
+
+OPERATIONS = [*((False, at) for at in range(0, 6, 2)), *((True, at) for at in range(0, 10, 3))]
+
+
+@pytest.mark.parametrize(("fresh", "at"), OPERATIONS)
+def test_a_kill_while_a_run_is_stored_or_replaced_leaves_nothing_behind(
+    find, stored, tmp_path, monkeypatch, fresh, at
+):
+    """After each operation on the names of files in turn; the epochs are kept all the same."""
+    if not fresh:
+        with pytest.raises(KeyboardInterrupt):
+            find(interrupt_at=3 * BATCHES, fresh=True)
+    done = []
+
+    def killing(real):
+        def call(*args, **kwargs):
+            result = real(*args, **kwargs)
+            done.append(real.__name__)
+            if len(done) == at + 1:
+                raise Killed
+            return result
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "rename", "unlink"):
+            patch.setattr(Path, name, killing(getattr(Path, name)))
+        patch.setattr(shutil, "rmtree", killing(shutil.rmtree))
+        with pytest.raises(Killed):
+            find(fresh=fresh)
+    find()
+    (place,) = list((tmp_path / "runs").glob("[!.]*"))
+    assert {path.name for path in place.iterdir()} == {FACTS, NETWORK, TENSORS}
+    assert find()[1] == 0
+
+
+def test_temporary_files_of_killed_processes_are_removed(find, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        find(interrupt_at=BATCHES + 1)
+    (partial,) = (tmp_path / "runs").glob("*.partial")
+    (partial / ".eacbook-otherhost-1-abc.tmp").touch()
+    find()
+    (place,) = list_runs(tmp_path / "runs")
+    assert {path.name for path in place.iterdir()} == {FACTS, NETWORK, TENSORS}
 
 
 @pytest.mark.parametrize("name", [NETWORK, TENSORS])
@@ -196,8 +395,8 @@ def test_files_of_a_run_in_each_others_place_are_refused(find, stored, name):
 
 
 def test_a_run_made_by_other_settings_than_its_name_says_is_refused(find, stored):
-    facts = json.loads((stored / FACTS).read_text())
+    facts = read_facts(stored)
     facts["settings"]["method"]["weight"] = 5.0
-    (stored / FACTS).write_text(json.dumps(facts))
+    write_json(stored / FACTS, facts)
     with pytest.raises(InputError, match="other settings"):
         find()

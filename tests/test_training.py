@@ -19,7 +19,7 @@ from torch.nn import functional
 from eacbook.augment import RandomErasing, mirror
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
-from eacbook.hooks import EarlyStopping, Hook, Progress, SampleLosses
+from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.methods import EAC, RUL, SCN, Baseline, Method, SmallLoss
 from eacbook.networks import build_network
 from eacbook.noise import NoisyLabels, inject_noise
@@ -31,6 +31,7 @@ from eacbook.training import (
     batches,
     describe_training,
     last_places,
+    split_batches,
     train,
 )
 
@@ -377,8 +378,57 @@ def test_the_last_smaller_batch_is_trained_too(noisy):
     faces = striped_faces(train=33)
     labels = inject_noise(faces.train.labels, 0.2, 3)
     spy = Spying(Baseline())
-    train(spy, small_network(), faces, labels, **(QUICK | {"epochs": 1}))
-    assert [len(batch.index) for batch in spy.batches] == [32, 1]
+    train(spy, small_network(), faces, labels, **(QUICK | {"epochs": 1, "batch_size": 20}))
+    assert [len(batch.index) for batch in spy.batches] == [20, 13]
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"),
+    [
+        (65, 64, [65]), (129, 64, [64, 65]), (66, 64, [64, 2]), (64, 64, [64]), (3, 64, [3]),
+        (1, 64, [1]), (3, 1, [1, 1, 1]), (3, 2, [3]), (1500, 64, [64] * 23 + [28]),
+    ],
+)  # fmt: skip
+def test_a_single_face_that_remains_joins_the_batch_before(count, batch_size, sizes):
+    assert split_batches(count, batch_size) == sizes
+
+
+@pytest.mark.parametrize("method", ALL_METHODS)
+def test_no_method_sees_a_batch_of_one_and_a_joined_batch_resumes(method, tmp_path):
+    faces = striped_faces(train=65)
+    labels = inject_noise(faces.train.labels, 0.2, 3)
+    hook, recipe = LearningRates(), QUICK | {"epochs": 2, "schedule": "exponential"}
+    whole = train(method, build_network("tiny", 3), faces, labels, hooks=[hook], **recipe)
+    assert hook.used[1:3] == [3e-3, 3e-3 * 0.95], "two batches an epoch"
+    hooks = [Checkpoint(tmp_path / "state"), CountingSteps(interrupt_at=3)]
+    with pytest.raises(KeyboardInterrupt):
+        train(method, build_network("tiny", 3), faces, labels, hooks=hooks, **recipe)
+    resumed = train(method, build_network("tiny", 3), faces, labels, hooks=hooks[:1], **recipe)
+    assert same_weights(resumed.network, whole.network)
+
+
+@pytest.mark.parametrize(
+    ("train_faces", "batch_size", "message"),
+    [(1, 32, "there is one training face"), (33, 1, "batch_size is 1")],
+)
+@pytest.mark.parametrize("method", ALL_METHODS)
+def test_a_batch_of_one_is_refused_before_the_first_step(method, train_faces, batch_size, message):
+    faces = striped_faces(train=train_faces)
+    labels = inject_noise(faces.train.labels, 0, 3)
+    diary = Diary()
+    recipe = QUICK | {"batch_size": batch_size}
+    with pytest.raises(InputError, match=f"needs at least 2 faces in a batch, and {message}"):
+        train(method, build_network("tiny", 3), faces, labels, hooks=[diary], **recipe)
+    assert diary.calls == []
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_faces(noisy):
+    faces = striped_faces(train=50)
+    labels = inject_noise(faces.train.labels, 0.2, 3)
+    recipe = QUICK | {"epochs": 1, "batch_size": 40}
+    run = train(Baseline(), small_network(), faces, labels, hooks=[SampleLosses()], **recipe)
+    of_faces = run.kept["sample_losses"][0].double()
+    assert run.rows[0]["loss"] == pytest.approx(of_faces.mean().item(), rel=1e-6)
 
 
 # ---------------------------------------------------------------------------- what is reported
@@ -420,7 +470,7 @@ def test_the_rows_say_what_the_network_of_the_run_does(faces, noisy):
     assert last["validation_accuracy"] == (validation == faces.validation.labels).double().mean()
     assert last["loss"] == pytest.approx(last["cross_entropy"] + 0.5 * last["consistency"])
     assert [row["epoch"] for row in run.rows] == [1, 2, 3]
-    assert run.finished and run.noisy is noisy
+    assert run.noisy is noisy
     assert list(run.history.index) == [1, 2, 3]
     assert run.history.loc[3, "memorised"] == last["memorised"]
 
@@ -462,11 +512,17 @@ def test_the_summary_by_hand():
             "best_epoch": 2,
             "memorised": 0.3,
             "recovered": 0.15,
+            "network_epoch": 7,
             "epochs": 7,
             "seconds": 14.0,
         }
     )
     assert replace(run, rows=rows[:2]).summary["test_accuracy"] == pytest.approx(0.5)
+    chosen = replace(run, chosen_epoch=5).summary
+    assert chosen == run.summary | {
+        "test_accuracy": 0.7, "validation_accuracy": 0.7 / 8, "memorised": 0.35, "recovered": 0.175,
+        "network_epoch": 5,
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- learning rate
