@@ -138,7 +138,8 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         (folder / LOCKS).mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCKS / f"{name}.lock")
     if not processes.agreed(_acquire(lock, 0)):
-        print(f"Another process is training {name}; waiting.", flush=True)
+        if lock:
+            print(f"Another process is training {name}; waiting.", flush=True)
         # The others wait for the first one's answer, and a collective must not take long.
         while not processes.agreed(_acquire(lock, SECONDS_A_POLL)):
             pass

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import BATCHES, QUICK, CountingSteps, same_weights, small_network, striped_faces
+from filelock import FileLock
 from torch import nn
 
+from eacbook import processes, runs
 from eacbook.errors import InputError
 from eacbook.files import CHECKSUM, write_json
 from eacbook.hooks import EarlyStopping, SampleLosses
@@ -335,6 +337,27 @@ def test_files_have_the_rights_that_the_umask_leaves(find, tmp_path):
     (place,) = list_runs(tmp_path / "runs")
     assert place.stat().st_mode & 0o777 == 0o750
     assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o640}
+
+
+def test_who_waits_for_a_training_meets_the_others_often(find, stored, monkeypatch, capsys):
+    """Several processes wait in short collectives: a long one ends with an error."""
+    stored.rename(stored.with_name("elsewhere"))
+    answers, real = [], processes.agreed
+
+    def agreed(answer):
+        answers.append(answer)
+        if len(answers) == 5:
+            other.release()
+            stored.with_name("elsewhere").rename(stored)
+        return real(answer)
+
+    monkeypatch.setattr(processes, "agreed", agreed)
+    monkeypatch.setattr(runs, "SECONDS_A_POLL", 0.01)
+    other = FileLock(stored.parent / ".locks" / f"{stored.name}.lock")
+    with other:
+        assert find()[1] == 0
+    assert answers == [False, False, False, False, False, True, True]
+    assert capsys.readouterr().out == f"Another process is training {stored.name}; waiting.\n"
 
 
 class Killed(BaseException):

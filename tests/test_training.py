@@ -397,9 +397,10 @@ def test_a_single_face_that_remains_joins_the_batch_before(count, batch_size, si
 def test_no_method_sees_a_batch_of_one_and_a_joined_batch_resumes(method, tmp_path):
     faces = striped_faces(train=65)
     labels = inject_noise(faces.train.labels, 0.2, 3)
-    hook, recipe = LearningRates(), QUICK | {"epochs": 2, "schedule": "exponential"}
-    whole = train(method, build_network("tiny", 3), faces, labels, hooks=[hook], **recipe)
-    assert hook.used[1:3] == [3e-3, 3e-3 * 0.95], "two batches an epoch"
+    steps, recipe = CountingSteps(), QUICK | {"epochs": 2, "schedule": "exponential"}
+    whole = train(method, build_network("tiny", 3), faces, labels, hooks=[steps], **recipe)
+    assert steps.count == 4, "two batches an epoch"
+    assert [row["learning_rate"] for row in whole.rows] == pytest.approx([3e-3, 3e-3 * 0.95])
     hooks = [Checkpoint(tmp_path / "state"), CountingSteps(interrupt_at=3)]
     with pytest.raises(KeyboardInterrupt):
         train(method, build_network("tiny", 3), faces, labels, hooks=hooks, **recipe)

@@ -81,10 +81,7 @@ class RUL(Method):
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         if len(batch.labels) < 2:
-            raise InputError(
-                "rul cannot mix a batch of one face: choose another batch size, so that the last "
-                "batch of an epoch is larger"
-            )
+            raise InputError("rul cannot mix a batch of one face: choose a larger batch_size")
         features = network.backbone(batch.flipped(RandomErasing()))
         mu = network.mu(features)
         uncertainty = at_least_float32(network.log_variance(features)).exp().mean(1)

@@ -100,10 +100,7 @@ class SCN(Method):
             InputError: the batch is of one face.
         """
         if len(importance) < 2:
-            raise InputError(
-                "scn cannot rank a batch of one face: choose another batch size, so that the last "
-                "batch of an epoch is larger"
-            )
+            raise InputError("scn cannot rank a batch of one face: choose a larger batch_size")
         count = min(max(int(self.high_share * len(importance)), 1), len(importance) - 1)
         order = importance.detach().argsort(descending=True)
         return order[:count], order[count:]
