@@ -4,9 +4,9 @@ A file is written under a temporary name beside its own, brought to the disk and
 kill or a full disk leaves the old file or the whole new one. The rights are those that the umask
 leaves: who may read other files of a shared folder may read these.
 
-A checksum stands inside its file (under ``sha256``, in a JSON file or in the header of a safetensors
-file): the SHA-256 of all bytes of the file, with 64 zeros in its own place. Other programs read such a
-file like any other.
+A checksum stands inside its file, under ``eacbook_sha256`` in a JSON file or in the header of a
+safetensors file. It is the SHA-256 of all bytes of the file, with 64 zeros in its own place. Other
+programs read such a file like any other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import psutil
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHECKSUM = "sha256"
+CHECKSUM = "eacbook_sha256"
 _UNSET = "0" * 64
 _PLACE = re.compile(rb'"' + CHECKSUM.encode() + rb'": ?"([0-9a-f]{64})"')
 _TEMPORARY = ".eacbook-{host}-{pid}-{token}.tmp"
@@ -89,8 +89,14 @@ def write_tensors(
     return checksum
 
 
-def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(
+    path: str | Path, *, foreign: bool = False
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata that :func:`write_tensors` wrote; the checksum is among the metadata.
+
+    Args:
+        path: of the file.
+        foreign: take a safetensors file that others wrote, without a checksum, too.
 
     Raises:
         ValueError: the file is damaged, or was not written by :func:`write_tensors`.
@@ -100,13 +106,13 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors.torch import load
 
     data = Path(path).read_bytes()
-    _verify(data)
+    _verify(data, needed=not foreign)
     try:
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, RecursionError) as error:
         raise ValueError(f"it is no safetensors file: {error}") from error
-    return tensors, header["__metadata__"]
+    return tensors, header.get("__metadata__", {})
 
 
 def raw_bytes(tensor: Tensor) -> memoryview:
@@ -165,9 +171,11 @@ def _with_checksum(data: bytes) -> tuple[bytes, str]:
     return b"".join((data[:start], checksum.encode(), data[end:])), checksum
 
 
-def _verify(data: bytes) -> None:
+def _verify(data: bytes, needed: bool = True) -> None:
     place = _PLACE.search(data)
     if place is None:
+        if not needed:
+            return
         raise ValueError("it has no checksum")
     start, end = place.span(1)
     digest = hashlib.sha256(memoryview(data)[:start])

@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from eacbook.array_pickle import read_array_pickle
 from eacbook.errors import InputError
+from eacbook.files import read_tensors
 
 SAFE_TORCH = "2.10"
 """Before it, ``weights_only`` could be got round (CVE-2025-32434, CVE-2026-24747)."""
@@ -56,12 +55,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         if head.startswith(b"PK\x03\x04") or _LEGACY in head[:16]:
             tree = _read_torch(path)
         elif head[8:9] == b"{":
-            tree = load_file(path)
+            tree = _read_safetensors(path)
         else:
             tree = read_array_pickle(path.read_bytes())
     except InputError:
         raise
-    except (pickle.UnpicklingError, SafetensorError) as error:
+    except pickle.UnpicklingError as error:
         raise _not_weights(path, _reason(error)) from error
     except Exception as error:  # a broken or hostile file can raise anything at all
         raise _not_weights(path, f"it is broken ({type(error).__name__})") from error
@@ -83,6 +82,13 @@ def _refuse_failed_download(path: Path, head: bytes) -> None:
         raise InputError(
             f"{path} is a pointer of Git LFS, not weights: fetch the file itself with git lfs pull"
         )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_tensors(path, foreign=True)[0]
+    except ValueError as error:
+        raise _not_weights(path, str(error)[:100]) from error
 
 
 def _read_torch(path: Path) -> object:
