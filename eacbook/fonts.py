@@ -18,6 +18,8 @@ from PIL import ImageFont, features
 
 SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
 LESS_LEGIBLE = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "thin", "black")
+SIZE = 17
+"""Pixels at which a font is tried."""
 NO_LETTER = "\U0010ffff"
 """Unicode will never have it, so a font shows what it shows for a letter that it lacks."""
 
@@ -31,7 +33,7 @@ def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
         text: one line.
         size: pixels.
     """
-    if _has(_built_in(size), text):
+    if all(map(_is_built_in, text)):
         return _built_in(size)
     _search([text])
     path = _found[text]
@@ -61,13 +63,12 @@ def legend(names: Sequence[str], word: str = "class") -> str:
 def _drawable(names: tuple[str, ...], word: str) -> tuple[str, ...]:
     texts = [_composed(name) for name in names]
     numbers = tuple(f"{word} {number}" for number in range(1, len(names) + 1))
-    size = 17
-    _search([text for text in texts if _is_line(text) and not _has(_built_in(size), text)])
+    _search([text for text in texts if _is_line(text) and not all(map(_is_built_in, text))])
     drawn = tuple(
-        text if _is_line(text) and _has(font_for(text, size), text) else number
+        text if _is_line(text) and _has(font_for(text, SIZE), text) else number
         for text, number in zip(texts, numbers, strict=True)
     )
-    seen = {_picture(font_for(text, size), text) for text in drawn}
+    seen = {_picture(font_for(text, SIZE), text) for text in drawn}
     return drawn if len(seen) == len(drawn) else numbers
 
 
@@ -94,7 +95,7 @@ def _search(texts: Iterable[str]) -> None:
     missing = {text for text in texts if text not in _found}
     for path in _installed() if missing else ():
         try:
-            font = ImageFont.truetype(path, 17)
+            font = ImageFont.truetype(path, SIZE)
             here = {text for text in missing if _has(font, text)}
         except OSError:  # no font after all, or one of pictures of a fixed size
             continue
@@ -114,6 +115,12 @@ def _has(font: ImageFont.FreeTypeFont, text: str) -> bool:
         for letter in letters
         if unicodedata.category(letter) != "Cf"  # marks that are not seen
     )
+
+
+@cache
+def _is_built_in(letter: str) -> bool:
+    """Whether the built-in font has a letter: asked for every text that is drawn, so kept."""
+    return _has(_built_in(SIZE), letter)
 
 
 def _picture(font: ImageFont.FreeTypeFont, text: str) -> tuple:
