@@ -312,8 +312,8 @@ fewer = [a["memorised"] - b["memorised"] for a, b in zip(seeds["baseline"], seed
 claim("It memorises fewer wrong labels with each of them.", min(fewer), above=0.2)
 
 # %% [markdown]
-# Every seed says the same, but how *much* EAC gains differs widely. In the saved run two seeds gain twice as much as
-# the third. Whoever tries one seed reports one of these numbers, and does not know which.
+# Every seed says the same, but how *much* EAC gains differs widely: see the numbers above. Whoever tries one seed
+# reports one of them, and does not know which.
 #
 # ## What the weight does
 #

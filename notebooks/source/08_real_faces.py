@@ -313,9 +313,8 @@ if not SOURCE:  # what real faces give, the next text says
     claim("EAC memorised fewer of the wrong answers than the baseline.", fewer, above=0.2)
 
 # %% [markdown]
-# Compare the two accuracies with notebook 2. In the saved run EAC does *not* win here: it recognises 70 % of the test
-# faces, the baseline 74 %, though it memorises far less. It is one seed and a few hundred test faces, so take no order from
-# this page. Two things differ from notebook 2, and this page alone cannot tell them apart: fewer answers are wrong (20 against 30 %), and
+# Compare the two accuracies with notebook 2. In the saved run EAC does *not* win here, though it memorises far less. It is
+# one seed and a few hundred test faces, so take no order from this page. Two things differ from notebook 2, and this page alone cannot tell them apart: fewer answers are wrong (20 against 30 %), and
 # they look plausible, so that believing one teaches less nonsense. (`kinds["symmetric"]` in place of `noisy` in the
 # cell above is a way to ask; take several seeds.) And "right" means here what most of ten people said, for the test
 # faces, too: the disputed ones, on which a difference might show, were never let in.
