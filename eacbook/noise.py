@@ -55,7 +55,7 @@ SINGLE_VOTES = (
 """How single people answered on FERPlus: for each majority label of the seven expressions (a row) the
 mean share of every answer, on the 24,925 training faces that ``data_scripts/ferplus.py`` keeps by
 default. Measured as ``inject_noise(train.labels, None, 7, "annotator", votes=train.votes).asked``. The
-rows and columns are in the label order of :data:`eacbook.faces.CLASSES`; :func:`single_votes` has them
+rows and columns are in the label order of :data:`eacbook.classes.CLASSES`; :func:`single_votes` has them
 in the order of a set."""
 
 
