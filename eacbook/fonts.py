@@ -8,6 +8,7 @@ can always be told apart, and a legend says which is which, in a text beside the
 from __future__ import annotations
 
 import os
+import string
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
 LESS_LEGIBLE = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "thin", "black")
 SIZE = 17
 """Pixels at which a font is tried."""
+AROUND = string.ascii_letters + string.digits + ".,:%()"
+"""What may stand beside a name in a line, so its font must have it, too."""
 NO_LETTER = "\U0010ffff"
 """Unicode will never have it, so a font shows what it shows for a letter that it lacks."""
 
@@ -96,7 +99,7 @@ def _search(texts: Iterable[str]) -> None:
     for path in _installed() if missing else ():
         try:
             font = ImageFont.truetype(path, SIZE)
-            here = {text for text in missing if _has(font, text)}
+            here = {text for text in missing if _has(font, text + AROUND)}
         except OSError:  # no font after all, or one of pictures of a fixed size
             continue
         _found.update(dict.fromkeys(here, path))

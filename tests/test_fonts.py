@@ -91,6 +91,17 @@ def test_an_installed_font_is_used_where_it_has_the_letters():
     assert font_for("χαρά", 17).getname()[0] != ImageFont.load_default(17).getname()[0]
 
 
+def test_a_font_of_signs_alone_is_no_font_for_names(monkeypatch):
+    """Beside a name stand English words, in the same line and font."""
+    has = fonts._has
+    monkeypatch.setattr(
+        fonts, "_has", lambda font, text: has(font, text) and not set("is") & set(text)
+    )
+    fonts._is_built_in.cache_clear()
+    assert drawable(("χαρά", "λύπη")) == ("class 1", "class 2")
+    fonts._is_built_in.cache_clear()
+
+
 def test_letters_that_must_be_joined_are_left_to_those_who_can(monkeypatch):
     monkeypatch.setattr(features, "check", lambda name: False)
     assert drawable(("فرح", "fear")) == ("class 1", "fear")
