@@ -1,0 +1,120 @@
+"""What a busy core costs: drawing and training with one of the cores idle, and with one kept busy.
+
+    python benchmarks/threads.py
+
+Each round measures every contestant twice: on the machine as it is, and beside a program that keeps one core
+busy. *eacbook* is the product as it stands. *A thread a core* is PyTorch's own way: a thread for each core, and
+threads that wait keep their core busy. Prints, for each, the median seconds and the median ratio busy / idle of
+the rounds with its range, and writes ``benchmarks/results/threads.json``. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import pandas as pd
+
+CONTESTANTS = {
+    "eacbook": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "a thread a core": {"OMP_WAIT_POLICY": "ACTIVE"},
+}
+JOBS = ("drawing", "training")
+EPOCHS = 2
+LONGEST = 300
+"""Seconds after which a measurement is given up; its figure is then this number."""
+
+
+def measure(contestant: str) -> dict[str, float]:
+    """Seconds of drawing the book's faces and of a short training of EAC, in this process."""
+    import time
+
+    import torch
+
+    from eacbook import devices, synthetic, training
+
+    if contestant != "eacbook":
+        cores = torch.get_num_threads()
+        synthetic.use_threads = lambda count: devices.use_threads(cores)
+        training.choose_threads = lambda: cores
+    from eacbook.book import RATE, book_faces
+    from eacbook.methods import EAC
+    from eacbook.networks import build_network
+    from eacbook.noise import inject_noise
+
+    begin = time.perf_counter()
+    faces = book_faces()
+    drawing = time.perf_counter() - begin
+    noisy = inject_noise(faces.train.labels, RATE, faces.num_classes)
+    network = build_network("tiny", faces.num_classes)
+    begin = time.perf_counter()
+    run = training.train(EAC(), network, faces, noisy, epochs=EPOCHS)
+    return {
+        "drawing": drawing,
+        "training": time.perf_counter() - begin,
+        "threads": run.threads,
+    }
+
+
+def keep_busy() -> None:
+    while True:
+        pass
+
+
+def in_a_process(contestant: str, busy: bool) -> dict[str, float]:
+    """:func:`measure` in a process of its own, with the contestant's environment."""
+    rival = multiprocessing.Process(target=keep_busy, daemon=True)
+    if busy:
+        rival.start()
+    try:
+        done = subprocess.run(
+            [sys.executable, __file__, "--measure", contestant],
+            env=os.environ | CONTESTANTS[contestant],
+            stdout=subprocess.PIPE, check=True, text=True, timeout=LONGEST,
+        )  # fmt: skip
+        return json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return dict.fromkeys(JOBS, LONGEST)
+    finally:
+        if busy:
+            rival.kill()
+            rival.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--measure", choices=list(CONTESTANTS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure)))
+        return
+    from results import keep
+
+    rows = []
+    for number in range(options.rounds):
+        for contestant in CONTESTANTS:
+            for busy in (False, True):
+                row = in_a_process(contestant, busy)
+                rows.append({"round": number, "contestant": contestant, "busy": busy, **row})
+                print(rows[-1], flush=True)
+    keep("threads", rows, "cpu")
+    table = pd.DataFrame(rows)
+    for contestant, own in table.groupby("contestant", sort=False):
+        idle, busy = (own[own["busy"] == value].set_index("round") for value in (False, True))
+        for job in JOBS:
+            ratio = busy[job] / idle[job]
+            print(
+                f"{contestant}, {job}: idle {idle[job].median():.1f} s, busy {busy[job].median():.1f} s, "
+                f"busy / idle {ratio.median():.2f} ({ratio.min():.2f} to {ratio.max():.2f}, n {len(ratio)})"
+            )
+
+
+if __name__ == "__main__":
+    main()
