@@ -191,7 +191,7 @@ class EarlyStopping(Hook):
 
 
 class Progress(Hook):
-    """A progress bar: method, epoch, loss, test accuracy and the time left.
+    """A progress bar: method, threads of the CPU, epoch, loss, test accuracy and the time left.
 
     Args:
         label: what stands before the bar; the method's name by default.
@@ -205,7 +205,7 @@ class Progress(Hook):
         self.bar = tqdm(
             total=training.recipe.epochs * training.batches_per_epoch,
             initial=training.epoch * training.batches_per_epoch,
-            desc=self.label or training.method.name,
+            desc=self._describe(training),
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
             mininterval=0.5,
             disable=not processes.is_first(),
@@ -225,10 +225,20 @@ class Progress(Hook):
         if self.bar is not None:
             self.bar.close()
 
+    def _describe(self, training: Training) -> str:
+        name = self.label or training.method.name
+        if training.device.type != "cpu":
+            return name
+        return f"{name}, {training.threads} thread{'s' if training.threads > 1 else ''}"
+
     def _show(self, training: Training) -> None:
         loss = training.losses[-1]["loss"].item()
         epoch = f"epoch {training.epoch + 1}/{training.recipe.epochs}"
         self.bar.set_postfix_str(f"{epoch}, loss {loss:.3f}{self.test}", refresh=False)
+
+
+MOST_THREADS = 1024
+"""A checkpoint that says more is damaged."""
 
 
 class Checkpoint(Hook):
@@ -272,6 +282,7 @@ class Checkpoint(Hook):
             "param_groups": optimizer["param_groups"],
             "scheduler": training.scheduler.state_dict(),
             "stop": training.stop,
+            "threads": training.threads,
         }
         write_tensors(self.path, tensors, {"facts": json.dumps(facts)})
         self.epoch = training.epoch + 1
@@ -309,11 +320,13 @@ class Checkpoint(Hook):
             prefix = name + "."
             return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
-        epoch, rows, stop = facts["epoch"], facts["rows"], facts["stop"]
+        epoch, rows, stop, threads = (facts[name] for name in ("epoch", "rows", "stop", "threads"))
         if type(epoch) is not int or not 1 <= epoch <= training.recipe.epochs:
             raise ValueError(f"its epoch is {epoch!r}")
         if [row["epoch"] for row in rows] != list(range(1, epoch + 1)) or type(stop) is not bool:
             raise ValueError("its rows are not those of its epochs")
+        if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+            raise ValueError(f"its number of threads is {threads!r}")
         groups = training.optimizer.state_dict()["param_groups"]
         _check_form(facts["param_groups"], json.loads(json.dumps(groups)), "param_groups")
         schedule = training.scheduler.state_dict()
@@ -338,6 +351,7 @@ class Checkpoint(Hook):
         training.kept.update(part("kept"))
         training.labels.copy_(labels)
         training.epoch, training.rows, training.stop = epoch, rows, stop
+        training.threads = threads
 
 
 def _check_form(found: object, expected: object, where: str) -> None:

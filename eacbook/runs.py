@@ -211,7 +211,7 @@ def load_run(
     noisy = NoisyLabels(*labels, noise)
     return Run(
         network.eval(), facts["rows"], noisy, facts["settings"], stored=True, kept=tensors,
-        chosen_epoch=facts.get("chosen_epoch"),
+        chosen_epoch=facts.get("chosen_epoch"), threads=facts["made"].get("threads"),
     )  # fmt: skip
 
 
@@ -241,6 +241,7 @@ _FORM = {
     "summary.epochs": int,
     "summary.test_accuracy": float,
     "checksums": dict,
+    "made": dict,
 }
 """What of ``run.json`` is shown or computed from, and of which kind it must be."""
 
@@ -373,7 +374,8 @@ def _store(run: Run, partial: Path) -> None:
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "torch": torch.__version__,
             "device": str(next(run.network.parameters()).device),
-            "threads": torch.get_num_threads(),
+            "processor": torch.backends.cpu.get_cpu_capability(),
+            "threads": run.threads,
             "python": platform.python_version(),
             "machine": platform.machine(),
         },

@@ -25,6 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from eacbook import processes
 from eacbook.augment import Batch, Streams
 from eacbook.code_digest import describe_code, describe_structure
+from eacbook.devices import choose_threads, use_threads
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData
 from eacbook.files import raw_bytes
@@ -128,6 +129,8 @@ class Training:
         epoch: number of finished epochs.
         labels: int64 ``[N]`` on the device, with which training goes on: the given ones, unless the
             method changed some.
+        threads: of the CPU, for each free core one. A training that goes on from a checkpoint keeps its
+            number, because the last digits of a sum depend on it.
         losses: the loss and its parts after every batch of this epoch, scalars on the device.
         samples: what the method said of every training face when its batch came in this epoch, float32
             ``[N]`` on the device, under the method's names; not a number where a face did not come,
@@ -151,6 +154,7 @@ class Training:
     device: torch.device
     batch_sizes: list[int]
     labels: Tensor
+    threads: int
     epoch: int = 0
     losses: list[dict[str, Tensor]] = field(default_factory=list)
     samples: dict[str, Tensor] = field(default_factory=dict)
@@ -182,6 +186,7 @@ class Run:
         kept: tensors that hooks kept, the first dimension of each the epochs.
         chosen_epoch: the epoch (from 1) that the network is of, where a hook chose one, as
             :class:`eacbook.hooks.EarlyStopping` does; None: the last one.
+        threads: of the CPU that computed it; another number gives other last digits.
     """
 
     network: nn.Module
@@ -191,6 +196,7 @@ class Run:
     stored: bool = False
     kept: dict[str, Tensor] = field(default_factory=dict)
     chosen_epoch: int | None = None
+    threads: int | None = None
 
     @property
     def history(self):
@@ -293,6 +299,7 @@ def train(
         device,
         batch_sizes,
         noisy.given.to(device, copy=True),
+        choose_threads() if device.type == "cpu" else torch.get_num_threads(),
     )
     hooks = [
         History(),
@@ -306,6 +313,7 @@ def train(
         for hook in sorted(hooks, key=lambda hook: not isinstance(hook, Checkpoint)):
             endings.callback(hook.on_end, training)
             hook.on_start(training)
+        endings.enter_context(use_threads(training.threads))
         learner = processes.shared(network)
         try:
             while training.epoch < recipe.epochs and not training.stop:
@@ -320,7 +328,7 @@ def train(
 
     return Run(
         network.eval(), training.rows, noisy, settings, kept=training.kept,
-        chosen_epoch=training.chosen_epoch,
+        chosen_epoch=training.chosen_epoch, threads=training.threads,
     )  # fmt: skip
 
 

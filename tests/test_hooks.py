@@ -15,6 +15,7 @@ import torch
 from conftest import BATCHES, QUICK, same_weights, small_network, striped_faces
 from safetensors.torch import save_file
 
+from eacbook import training
 from eacbook.errors import InputError
 from eacbook.evaluate import accuracy, predict
 from eacbook.files import read_tensors, write_tensors
@@ -230,7 +231,7 @@ def test_progress_writes_what_it_is_and_where_it_stands(faces, noisy, capsys):
 
 def test_progress_is_named_after_the_method_by_default(faces, noisy, capsys):
     train(EAC(), small_network(), faces, noisy, hooks=[Progress()], **(QUICK | {"epochs": 1}))
-    assert "eac " in capsys.readouterr().err
+    assert "eac, 1 thread " in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------- checkpoints
@@ -346,6 +347,19 @@ def test_the_progress_bar_of_a_resumed_run_starts_where_it_stands(faces, noisy, 
     resume(faces, noisy, tmp_path / "checkpoint", hooks=[progress])
     assert progress.bar.initial == 2 * BATCHES
     assert progress.bar.n == progress.bar.total == 4 * BATCHES
+
+
+def test_a_run_goes_on_with_the_threads_with_which_it_began(faces, noisy, tmp_path, monkeypatch):
+    """However many cores are free by then: the number decides the last bits."""
+    monkeypatch.setattr(training, "choose_threads", lambda: 2)
+    interrupted(faces, noisy, tmp_path / "checkpoint")
+    whole = train(Baseline(), small_network(), faces, noisy, **QUICK)
+    monkeypatch.setattr(training, "choose_threads", lambda: 1)
+    progress = Progress()
+    resumed = resume(faces, noisy, tmp_path / "checkpoint", hooks=[progress])
+    assert (resumed.threads, torch.get_num_threads()) == (2, 1)
+    assert progress.bar.desc.startswith("baseline, 2 threads")
+    assert same_weights(resumed.network, whole.network)
 
 
 @pytest.mark.parametrize(
