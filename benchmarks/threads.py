@@ -2,10 +2,11 @@
 
     python benchmarks/threads.py
 
-Each round measures every contestant twice: on the machine as it is, and beside a program that keeps one core
-busy. *eacbook* is the product as it stands. *A thread a core* is PyTorch's own way: a thread for each core, and
-threads that wait keep their core busy. Prints, for each, the median seconds and the median ratio busy / idle of
-the rounds with its range, and writes ``benchmarks/results/threads.json``. Run it on a quiet machine.
+Each round measures every contestant twice: on the machine as it is, and beside a program that keeps one
+core busy. *eacbook* is the product as it stands. *A thread a core* is PyTorch's own way: a thread for
+each core, and threads that wait keep their core busy. Prints, for each, the median seconds and the median
+ratio busy / idle of the rounds with its range, and writes ``benchmarks/results/threads.json``. Run it on
+a quiet machine.
 """
 
 from __future__ import annotations
@@ -110,10 +111,9 @@ def main() -> None:
         idle, busy = (own[own["busy"] == value].set_index("round") for value in (False, True))
         for job in JOBS:
             ratio = busy[job] / idle[job]
-            print(
-                f"{contestant}, {job}: idle {idle[job].median():.1f} s, busy {busy[job].median():.1f} s, "
-                f"busy / idle {ratio.median():.2f} ({ratio.min():.2f} to {ratio.max():.2f}, n {len(ratio)})"
-            )
+            spread = f"{ratio.median():.2f} ({ratio.min():.2f} to {ratio.max():.2f}, n {len(ratio)})"
+            seconds = f"idle {idle[job].median():.1f} s, busy {busy[job].median():.1f} s"
+            print(f"{contestant}, {job}: {seconds}, busy / idle {spread}")
 
 
 if __name__ == "__main__":
