@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from eacbook.devices import choose_device
 from eacbook.files import write_text
-from eacbook.training import choose_device
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -39,6 +39,7 @@ from plain import FaceFiles, PlainNetwork, count_workers, make_loader, take_step
 from results import keep
 from torch.nn import functional
 
+from eacbook.devices import choose_device
 from eacbook.faces import synthetic_faces
 from eacbook.hooks import Hook
 from eacbook.methods import EAC, Baseline, Method
@@ -49,7 +50,6 @@ from eacbook.training import (
     PRECISIONS,
     RECIPES,
     Training,
-    choose_device,
     mixed_precision,
     train,
 )

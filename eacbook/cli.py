@@ -7,7 +7,6 @@ import contextlib
 import importlib.util
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from eacbook import __version__, terminal
@@ -162,7 +161,6 @@ def _train_one(options: argparse.Namespace) -> None:
     from eacbook.networks import build_network
     from eacbook.noise import inject_noise, noise_from_file
     from eacbook.runs import find_or_train, summary_table
-    from eacbook.training import RECIPES
 
     whole = load_faces(options.data)
     faces = whole if options.limit is None else whole.limit(options.limit)
@@ -191,8 +189,7 @@ def _train_one(options: argparse.Namespace) -> None:
     if network.weights_match:
         print(network.weights_match)
     noise_rate = noisy.settings.get("rate") or noisy.rate
-    method = parse_method(options.method, network=options.network, noise_rate=noise_rate)
-    recipe = replace(RECIPES[options.network], **_recipe(options), seed=options.seed)
+    method = parse_method(options.method, noise_rate=noise_rate)
     print(
         f"{faces.name}: {len(train):,} training and {len(faces.test):,} test faces, "
         f"{classes} classes, {noisy.rate:.1%} of the training labels wrong", flush=True,
@@ -200,7 +197,7 @@ def _train_one(options: argparse.Namespace) -> None:
     run = find_or_train(
         method, network, faces, noisy,
         folder=options.folder, fresh=options.fresh, device=options.device,
-        hooks=[Progress()], **asdict(recipe),
+        hooks=[Progress()], seed=options.seed, **_recipe(options),
     )  # fmt: skip
     if run.stored:
         print(f"Found the stored run in {options.folder}; --fresh trains it again.")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from eacbook.faces import FaceData, load_faces
 from eacbook.files import write_text
 from eacbook.hooks import Progress
 from eacbook.methods import EAC, Baseline
-from eacbook.methods.eac import WEIGHTS
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.report import write_report
 from eacbook.runs import FOLDER, find_or_train, summary_table
-from eacbook.training import RECIPES, Run
+from eacbook.training import Run
 
-RECIPE = RECIPES["tiny"]
-METHODS = (Baseline(), EAC(weight=WEIGHTS["tiny"]))
+METHODS = (Baseline(), EAC())
 
 
 def train_demo(
@@ -51,8 +48,7 @@ def train_demo(
     for method in METHODS:
         runs[method.name] = find_or_train(
             method, network, faces, noisy,
-            folder=folder, fresh=fresh, device=device, hooks=[Progress()],
-            **asdict(replace(RECIPE, seed=seed)),
+            folder=folder, fresh=fresh, device=device, hooks=[Progress()], seed=seed,
         )  # fmt: skip
     return faces, runs
 

@@ -1,7 +1,8 @@
-"""Threads on the CPU: no more than there are free cores.
+"""Where a network is trained: the devices that there are, their memory, and threads on the CPU.
 
 PyTorch's threads wait for each other hundreds of times in a training step. Where another program keeps
-a core busy, each wait can last until that program pauses, and a step takes many times as long.
+a core busy, each wait can last until that program pauses, and a step takes many times as long. So there
+are no more threads than free cores.
 """
 
 from __future__ import annotations
@@ -13,8 +14,62 @@ import joblib
 import psutil
 import torch
 
+from eacbook.checks import shown
+from eacbook.errors import InputError
+
 LOOK_SECONDS = 0.2
 """For how long the cores are watched before a number of threads is chosen."""
+
+
+def choose_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of that name; by default CUDA or MPS where there is one, else the CPU.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    there = {"cpu": 1}
+    if torch.backends.mps.is_available():
+        there = {"mps": 1, **there}
+    if torch.cuda.is_available():
+        there = {"cuda": torch.cuda.device_count(), **there}
+    if name is None:
+        first = next(iter(there))
+        return torch.device(first, torch.cuda.current_device() if first == "cuda" else None)
+    try:
+        device = torch.device(name) if isinstance(name, (str, torch.device)) else None
+    except RuntimeError:  # no name of a device
+        device = None
+    if device is None or (device.index or 0) >= there.get(device.type, 0):
+        text = shown(str(name)) if isinstance(name, torch.device) else shown(name)
+        known = [f"{kind}:0 to {kind}:{n - 1}" if n > 1 else kind for kind, n in there.items()]
+        raise InputError(f"there is no device {text} here: expected {' or '.join(known)}")
+    return device
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that the device has."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return psutil.virtual_memory().total
+
+
+def fits_memory(what: str, size: int, device: torch.device) -> None:
+    """Refuse what is larger than the memory of a device, before it is allocated.
+
+    Args:
+        what: begins the sentence.
+        size: bytes that are needed at least.
+        device: where they are needed.
+
+    Raises:
+        InputError: the device has less memory.
+    """
+    there = memory_of(device)
+    if size > there:
+        raise InputError(
+            f"{what} would need at least {size / 1e9:,.0f} GB of memory, and {device} has "
+            f"{there / 1e9:,.0f} GB"
+        )
 
 
 def most_threads() -> int:

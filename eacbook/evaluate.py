@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import normalise
+from eacbook.checks import row_numbers, whole_number
 from eacbook.images import Images, fetch
 from eacbook.networks import evaluation_mode
 from eacbook.noise import NoisyLabels
@@ -30,6 +31,8 @@ def predict(
         rows: int64 ``[n]``, of these images alone; the logits are then ``[n,K]``.
     """
     device = next(network.parameters()).device
+    size = size if size is None else whole_number("size", size, 1)
+    rows = rows if rows is None else row_numbers("rows", rows, len(images))
     if rows is None:
         parts = (images[first : first + BATCH_SIZE] for first in range(0, len(images), BATCH_SIZE))
     else:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from eacbook import synthetic
+from eacbook.checks import LARGEST, row_numbers, seed_number, whole_number
+from eacbook.devices import choose_device, fits_memory
 from eacbook.errors import InputError
 from eacbook.format import (
     DESCRIPTION,
@@ -109,15 +111,23 @@ class FaceData:
         )
 
     def only(self, rows: Tensor) -> FaceData:
-        """Keep only these training faces, int64 ``[n]``; the other splits stay as they are."""
-        digest = hashlib.sha256(rows.long().numpy().tobytes()).hexdigest()[:16]
+        """Keep only these training faces, int64 ``[n]``; the other splits stay as they are.
+
+        Raises:
+            InputError: no row, or one that is not there.
+        """
+        rows = row_numbers("rows", rows, len(self.train))
+        digest = hashlib.sha256(rows.numpy().tobytes()).hexdigest()[:16]
         fingerprint = f"{self.fingerprint}/only={digest}"
         return replace(self, train=take(self.train, rows), fingerprint=fingerprint)
 
     def limit(self, count: int, seed: int = 0) -> FaceData:
-        """Keep at most ``count`` images of each split, drawn at random but always the same ones."""
-        if count < 1:
-            raise InputError(f"limit must be at least 1 image, got {count}")
+        """Keep at most ``count`` images of each split, drawn at random but always the same ones.
+
+        Raises:
+            InputError: ``count`` or ``seed`` is no whole number or out of range.
+        """
+        count, seed = whole_number("limit", count, 1), seed_number("seed", seed)
         return replace(
             self,
             train=_sample(self.train, count, seed),
@@ -159,27 +169,34 @@ def synthetic_faces(
     """Draw faces with balanced classes and no person in two splits.
 
     Args:
-        train, test, validation: numbers of faces.
+        train, test, validation: numbers of faces, each at least 1.
         size: pixels, 48 to 224.
         seed: the same seed draws the same faces.
         device: where to draw; the images stay there.
+
+    Raises:
+        InputError: a number is of another type, out of range or beyond memory, or there is no such
+            device.
     """
+    counts = {"train": train, "test": test, "validation": validation}
+    counts = {name: whole_number(name, count, 1) for name, count in counts.items()}
+    size = whole_number("size", size, synthetic.SMALLEST_SIZE, synthetic.LARGEST_SIZE)
+    seed, device = seed_number("seed", seed), choose_device(device)
+    together = sum(counts.values())
+    fits_memory(f"{together:,} faces of {size} x {size} pixels", 3 * size**2 * together, device)
 
     def split(name: str, count: int) -> FaceSet:
         drawn = synthetic.draw_face_set(
             count,
             identities=SYNTHETIC_IDENTITIES[name],
             size=size,
-            seed=3 * seed + SPLITS.index(name),
+            seed=(3 * seed + SPLITS.index(name)) & LARGEST,
             device=device,
         )
         files = tuple(f"{name}_{row:05d}.png" for row in range(count))
         return FaceSet(drawn.images, drawn.labels, files, drawn=drawn)
 
-    splits = {
-        name: split(name, count)
-        for name, count in zip(SPLITS, (train, validation, test), strict=True)
-    }
+    splits = {name: split(name, counts[name]) for name in SPLITS}
     digest = hashlib.sha256()
     for faces in splits.values():
         digest.update(faces.images.cpu().numpy().tobytes())

@@ -20,6 +20,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional
 
+from eacbook.checks import whole_number
 from eacbook.devices import use_threads
 from eacbook.errors import InputError
 from eacbook.files import CHECKSUM, read_tensors, write_tensors
@@ -56,8 +57,7 @@ def neighbourhoods(
     Raises:
         InputError: there are not more faces than neighbours.
     """
-    if not 1 <= neighbours < len(true):
-        raise InputError(f"neighbours must be 1 to {len(true) - 1}, got {neighbours}")
+    neighbours = whole_number("neighbours", neighbours, 1, len(true) - 1)
     similarity = _cosines(features)
     similarity.diagonal(dim1=-2, dim2=-1).fill_(-2)  # less than any cosine: not its own neighbour
     nearest = similarity.topk(neighbours).indices
@@ -90,6 +90,7 @@ def neighbour_shares(recorded: Recorded, neighbours: int = NEIGHBOURS) -> dict[s
 
 def spread_epochs(epochs: int, count: int = 10) -> list[int]:
     """Rows of ``count`` epochs, evenly spread from the first (0) to the last (``epochs - 1``)."""
+    epochs, count = whole_number("epochs", epochs, 1), whole_number("count", count, 1)
     return torch.linspace(0, epochs - 1, min(count, epochs)).round().int().tolist()
 
 
@@ -113,6 +114,7 @@ def map_epochs(features: Tensor, seed: int = 0) -> Tensor:
     """
     if features.shape[1] <= MAP_NEIGHBOURS:
         raise InputError(f"a map needs more than {MAP_NEIGHBOURS} faces, got {features.shape[1]}")
+    seed = whole_number("seed", seed, 0, 2**32 - 1)  # numpy's, which UMAP draws from
     cosines = _cosines(features)
     # numba, under UMAP, sets PyTorch's threads with its own.
     with use_threads(torch.get_num_threads()):

@@ -23,7 +23,7 @@ from eacbook.methods import Method, parse_method
 from eacbook.networks import build_network
 from eacbook.noise import inject_noise
 from eacbook.runs import FOLDER, find_or_train, read_facts, run_name
-from eacbook.training import RECIPES, Recipe, describe_training
+from eacbook.training import RECIPES, Recipe, describe_training, fill_defaults
 from eacbook.workers import Workers, each_once, training_place
 
 PASSES = {"eac": 2, "small_loss": 2}
@@ -133,8 +133,8 @@ def make_cells(
     for place, rate, name, seed in product(data, rates, methods, seeds):
         place = place if place == "synthetic" else str(Path(place).resolve())
         share = _share_of_wrong_answers(place, limit, seed) if rate is None else rate
-        method = parse_method(name, network=network, noise_rate=share)
-        settings = replace(RECIPES[network], **recipe, seed=seed)
+        method = parse_method(name, noise_rate=share)
+        method, settings = fill_defaults(method, network, dict(**recipe, seed=seed))
         cell = Cell(name, method, place, rate, settings, network, weights, kind, limit)
         same = cells.setdefault((method, place, rate, seed), cell)
         if same is not cell:

@@ -19,6 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from eacbook import processes
+from eacbook.checks import path_name, whole_number
 from eacbook.errors import InputError
 from eacbook.evaluate import accuracy, memorised_and_recovered, predict
 from eacbook.files import read_tensors, write_tensors
@@ -158,11 +159,11 @@ class EarlyStopping(Hook):
         patience: epochs to wait for a rise.
 
     Raises:
-        InputError: the faces have no validation split.
+        InputError: the patience is no whole number of at least 1, or the faces have no validation split.
     """
 
     def __init__(self, patience: int = 10):
-        self.patience = patience
+        self.patience = whole_number("patience", patience, 1)
 
     def describe(self) -> dict:
         return {"early_stopping": self.patience}
@@ -259,7 +260,7 @@ class Checkpoint(Hook):
     """
 
     def __init__(self, path: str | Path):
-        self.path, self.epoch = Path(path), 0
+        self.path, self.epoch = Path(path_name("path", path)), 0
 
     def on_start(self, training: Training) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

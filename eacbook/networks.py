@@ -18,6 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eacbook.checks import (
+    choice,
+    instance,
+    number_of_classes,
+    path_name,
+    seed_number,
+    shortened,
+)
 from eacbook.errors import InputError
 from eacbook.weight_files import read_weights
 from eacbook.weights import OF_RUL, Match, fill_network, own_tensors
@@ -83,7 +91,8 @@ class RelativeUncertaintyNetwork(nn.Module):
         dropout: float = 0.4,
     ):
         super().__init__()
-        self.name, self.weights = network.name, network.weights
+        self.name = network_name(network)
+        self.weights: str | None = getattr(network, "weights", None)
         self.weights_match: Match | None = getattr(network, "weights_match", None)
         self.backbone = network.backbone
         self.shape = shape
@@ -224,7 +233,7 @@ def build_network(
         name: ``"tiny"`` (drawn faces on a CPU), ``"resnet18"`` or ``"resnet50"`` (torchvision's),
             ``"resnet18-caffe"`` or ``"resnet50-caffe"`` (the same shapes, striding and pooling as
             Caffe's: for VGGFace2's ResNet-50).
-        num_classes: K.
+        num_classes: K, 2 to 256.
         weights: None for random ones, ``"imagenet"`` for torchvision's, which it downloads, or the
             path of a file (:func:`eacbook.weight_files.read_weights` says of which kinds).
         seed: of the random weights; the caller's random state stays as it was.
@@ -232,17 +241,20 @@ def build_network(
     Raises:
         InputError: unknown name, or weights that cannot be had, cannot be read or do not fit.
     """
-    if name not in NETWORKS:
-        raise InputError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
+    choice("network", name, NETWORKS)
+    num_classes = number_of_classes("num_classes", num_classes)
+    seed = seed_number("seed", seed)
+    if weights is not None:
+        weights = path_name("weights", weights)
     with seeded(seed):
         backbone, channels = NETWORKS[name]()
         network = ClassActivationNetwork(backbone, channels, num_classes, name)
     if weights is not None:
-        network.weights = str(weights)
-        tensors = _find_weights(name, network.weights)
+        network.weights = weights
+        tensors = _find_weights(name, weights)
         with seeded(seed):
             network = _with_head_of(network, own_tensors(tensors))
-        network.weights_match = fill_network(network, tensors, network.weights)
+        network.weights_match = fill_network(network, tensors, weights)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -288,6 +300,108 @@ def _imagenet(name: str) -> dict[str, Tensor]:
             f"the ImageNet weights of {name} could not be had ({reason}): fetch {weights.url} on a "
             f"computer with network and put it into {folder}, or give the path of the file as weights"
         ) from error
+
+
+def network_name(network: nn.Module) -> str:
+    """Its ``name``, or its class where somebody brings a network of their own."""
+    name = getattr(network, "name", None)
+    return name if isinstance(name, str) else type(network).__name__
+
+
+def check_network(network: nn.Module) -> None:
+    """Refuse what is no network, or one that cannot be trained.
+
+    Raises:
+        InputError: no module, nothing to train in it, or numbers that are not float32.
+    """
+    instance("network", network, nn.Module, "build_network('tiny', 7)")
+    name = network_name(network)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError(f"the network {name} has nothing to train: no parameter with a gradient")
+    for where, parameter in network.named_parameters():
+        if parameter.is_meta:
+            raise InputError(f"the network {name} has no numbers: {where} is on the device 'meta'")
+        if parameter.dtype != torch.float32:
+            raise InputError(
+                f"the network {name} holds {where} as {str(parameter.dtype).removeprefix('torch.')}, "
+                "expected float32: convert it with network.float(); precision='bfloat16' trains "
+                "faster where the hardware knows it"
+            )
+
+
+@contextmanager
+def shown_pictures(network: nn.Module, size: int) -> Iterator[None]:
+    """Inside, what PyTorch says against pictures of this size is an :class:`InputError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = shortened(str(error).partition("\n")[0], 160)
+        raise InputError(
+            f"the network {network_name(network)} cannot take pictures of {size} x {size} pixels "
+            f"({reason})"
+        ) from error
+
+
+def check_answer(network: nn.Module, size: int, num_classes: int) -> None:
+    """Show a network two black pictures, and refuse an answer that is not ``(logits, maps)``.
+
+    Args:
+        network: on any device; it stays as it is.
+        size: height and width of the pictures in pixels.
+        num_classes: K.
+
+    Raises:
+        InputError: the network cannot take such pictures, or its answer has another form.
+    """
+    name, device = network_name(network), next(network.parameters()).device
+    pictures = torch.zeros(2, 3, size, size, device=device)
+    with shown_pictures(network, size), seeded(0), evaluation_mode(network), torch.no_grad():
+        answer = network(pictures)
+    wanted = f"expected (logits [B,{num_classes}], maps [B,{num_classes},h,w])"
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise InputError(f"the network {name} answers with a {_form(answer)}, {wanted}")
+    logits, maps = answer
+    fits = (
+        isinstance(logits, Tensor)
+        and isinstance(maps, Tensor)
+        and logits.shape == (2, num_classes)
+        and maps.ndim == 4
+        and maps.shape[:2] == (2, num_classes)
+    )
+    if not fits:
+        raise InputError(
+            f"the network {name} answers two pictures with {_form(logits)} and {_form(maps)}, {wanted}"
+        )
+    if not maps.numel():
+        raise InputError(f"the network {name} leaves no map of pictures of {size} x {size} pixels")
+
+
+def need_parts(who: str, network: nn.Module, *parts: str) -> None:
+    """Refuse a network that lacks what a method or a hook works with.
+
+    Args:
+        who: begins the sentence.
+        network: what lacks none of the parts.
+        parts: of ``"backbone"``, ``"classify"`` and ``"fc"``, a linear layer.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    lacking = [part for part in parts if not hasattr(network, part)]
+    if "fc" in parts and not isinstance(getattr(network, "fc", None), nn.Linear):
+        lacking = [*(part for part in lacking if part != "fc"), "fc, a linear layer"]
+    if lacking:
+        raise InputError(
+            f"{who} needs a network such as eacbook.networks.ClassActivationNetwork; "
+            f"{network_name(network)} lacks {', '.join(lacking)}"
+        )
+
+
+def _form(value: object) -> str:
+    """``[2,7]`` for a tensor, its type for anything else."""
+    if isinstance(value, Tensor):
+        return str(list(value.shape)).replace(" ", "")
+    return type(value).__name__
 
 
 def at_least_float32(values: Tensor) -> Tensor:

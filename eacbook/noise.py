@@ -16,6 +16,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from eacbook.checks import (
+    LARGEST,
+    boolean,
+    choice,
+    number_of_classes,
+    real_number,
+    seed_number,
+    tensor_of_numbers,
+)
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
 from eacbook.label_files import (
@@ -107,7 +116,7 @@ class NoisyLabels:
 
 def symmetric_matrix(rate: float, num_classes: int) -> Tensor:
     """``[K,K]``: 1 - rate on the diagonal, rate / (K - 1) elsewhere."""
-    _check_rate(rate)
+    rate, num_classes = _rate(rate), number_of_classes("num_classes", num_classes)
     matrix = torch.full((num_classes, num_classes), rate / (num_classes - 1), dtype=torch.float64)
     return matrix.fill_diagonal_(1 - rate)
 
@@ -130,7 +139,7 @@ def pair_matrix(
     Raises:
         InputError: neither ``confusion`` nor ``classes`` is given, or they do not fit.
     """
-    _check_rate(rate)
+    rate, num_classes = _rate(rate), number_of_classes("num_classes", num_classes)
     _check_names(classes, num_classes)
     if confusion is None:
         if classes is None:
@@ -238,10 +247,12 @@ def inject_noise(
     Raises:
         InputError: an argument is out of range or missing for this kind.
     """
+    num_classes = number_of_classes("num_classes", num_classes)
     labels = _check_labels(labels, num_classes)
     _check_names(classes, num_classes)
-    if rate is not None:
-        _check_rate(rate)
+    kind = choice("kind of noise", kind, KINDS)
+    rate = None if rate is None else _rate(rate)
+    seed, exact = seed_number("seed", seed), boolean("exact", exact)
     generator = torch.Generator().manual_seed(_stream(kind, rate, seed))
     settings = {"kind": kind, "rate": rate, "seed": seed, "exact": exact}
     if kind in ("symmetric", "pair"):
@@ -266,7 +277,7 @@ def inject_noise(
         draw = _exact_rows if exact else _independent
         given = draw(labels, asked, generator)
         settings["matrix"] = asked.tolist()
-    elif kind == "annotator":
+    else:
         _no_rate(rate, kind)
         ballots = _check_votes(votes, labels, num_classes)
         given = torch.multinomial(ballots, 1, generator=generator).squeeze(1)
@@ -275,8 +286,6 @@ def inject_noise(
         asked = torch.eye(num_classes, dtype=torch.float64)
         for label in labels.unique():
             asked[label] = shares[labels == label].mean(0)
-    else:
-        raise InputError(f"unknown kind of noise {kind!r}: expected one of {', '.join(KINDS)}")
     return NoisyLabels(given, labels, asked, settings)
 
 
@@ -300,7 +309,7 @@ def noise_from_file(
     Raises:
         InputError: a label without an image, an image without a label, or a label out of range.
     """
-    labels = _check_labels(labels, num_classes)
+    labels = _check_labels(labels, number_of_classes("num_classes", num_classes))
     table, columns = read_label_columns(path, first)
     given = match_label_file(path, table, files)
     for name, label in table.items():
@@ -349,12 +358,12 @@ def _exact_rows(labels: Tensor, asked: Tensor, generator: torch.Generator) -> Te
 def _stream(kind: str, rate: float | None, seed: int) -> int:
     """A generator seed of its own for every (kind, rate, seed)."""
     basis_points = 10_001 if rate is None else round(rate * 10_000)
-    return (seed * len(KINDS) + (KINDS.index(kind) if kind in KINDS else 0)) * 10_002 + basis_points
+    number = (seed * len(KINDS) + KINDS.index(kind)) * 10_002 + basis_points
+    return number & LARGEST
 
 
-def _check_rate(rate: float) -> None:
-    if not 0 <= rate <= 1:
-        raise InputError(f"rate must lie between 0 and 1, got {rate}")
+def _rate(rate: float) -> float:
+    return real_number("rate", rate, at_least=0, at_most=1)
 
 
 def _no_rate(rate: float | None, kind: str) -> None:
@@ -363,13 +372,12 @@ def _no_rate(rate: float | None, kind: str) -> None:
 
 
 def _check_labels(labels: Tensor, num_classes: int) -> Tensor:
-    labels = torch.as_tensor(labels)
-    if labels.ndim != 1 or not len(labels) or labels.is_floating_point():
+    labels = tensor_of_numbers("labels", labels)
+    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    if labels.ndim != 1 or not len(labels) or not whole:
         raise InputError(
             f"labels must be whole numbers [N] with N > 0, got {labels.dtype} {list(labels.shape)}"
         )
-    if num_classes < 2:
-        raise InputError(f"num_classes must be at least 2, got {num_classes}")
     labels = labels.long().cpu()
     low, high = labels.min().item(), labels.max().item()
     if low < 0 or high >= num_classes:
@@ -413,7 +421,7 @@ def _place(named: int | str, places: Mapping[str, int]) -> int:
 def _check_matrix(matrix: Tensor | None, num_classes: int) -> Tensor:
     if matrix is None:
         raise InputError("noise of kind 'matrix' needs matrix=, a [K,K] table")
-    matrix = torch.as_tensor(matrix, dtype=torch.float64)
+    matrix = tensor_of_numbers("matrix", matrix).double()
     if matrix.shape != (num_classes, num_classes):
         raise InputError(
             f"matrix must be {num_classes} x {num_classes}, got {' x '.join(map(str, matrix.shape))}"
@@ -432,7 +440,7 @@ def _check_votes(votes: Tensor | None, labels: Tensor, num_classes: int) -> Tens
         raise InputError(
             "annotator noise needs a data set with annotators' votes (such as FERPlus)"
         )
-    votes = torch.as_tensor(votes, dtype=torch.float64)
+    votes = tensor_of_numbers("votes", votes).double()
     if votes.shape != (len(labels), num_classes):
         raise InputError(
             f"votes must be [N,K] = [{len(labels)},{num_classes}], got {list(votes.shape)}"

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from eacbook.augment import mirror, normalise
+from eacbook.checks import whole_number
 from eacbook.errors import InputError
 from eacbook.hooks import Hook, keep
 from eacbook.images import fetch
-from eacbook.networks import evaluation_mode
+from eacbook.networks import evaluation_mode, need_parts
 from eacbook.noise import NoisyLabels
 from eacbook.training import Run, Training
 
@@ -60,20 +61,14 @@ class Recording(Hook):
     """
 
     def __init__(self, faces: int = FACES, probes: int = PROBES):
-        if not 1 <= probes <= faces:
-            raise InputError(f"probes must be 1 to {faces}, the number of faces; got {probes}")
-        self.faces, self.probes = faces, probes
+        self.faces = whole_number("faces", faces, 1)
+        self.probes = whole_number("probes", probes, 1, self.faces)
 
     def describe(self) -> dict:
         return {"records": {"faces": self.faces, "probes": self.probes}}
 
     def on_start(self, training: Training) -> None:
-        parts = "backbone", "classify"
-        if not all(hasattr(training.network, part) for part in parts):
-            raise InputError(
-                "recording needs a network with a backbone and classify(features), such as "
-                "eacbook.networks.ClassActivationNetwork"
-            )
+        need_parts("recording", training.network, "backbone", "classify")
         self.rows = choose_watched(training.noisy, self.faces, self.probes)
 
     def after_epoch(self, training: Training) -> None:

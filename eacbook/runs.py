@@ -26,6 +26,7 @@ from torch import nn
 
 from eacbook import processes
 from eacbook.code_digest import without_source
+from eacbook.devices import choose_device
 from eacbook.errors import InputError
 from eacbook.faces import FaceData
 from eacbook.files import (
@@ -39,8 +40,9 @@ from eacbook.files import (
 )
 from eacbook.hooks import Checkpoint, Hook
 from eacbook.methods import Method
+from eacbook.networks import network_name
 from eacbook.noise import NoisyLabels
-from eacbook.training import Recipe, Run, choose_device, describe_training, extend_network, train
+from eacbook.training import Run, describe_training, extend_network, fill_defaults, train
 
 FOLDER = Path("runs")
 FACTS, NETWORK, TENSORS = "run.json", "network.safetensors", "tensors.safetensors"
@@ -77,14 +79,15 @@ def find_or_train(
         folder: where runs are kept.
         fresh: forget what is stored of this run, and train from the start.
         hooks: those that describe themselves are part of the settings.
-        **recipe: the fields of :class:`eacbook.training.Recipe`.
+        **recipe: the fields of :class:`eacbook.training.Recipe` that are not the network's own.
 
     Raises:
-        InputError: the stored run or checkpoint is broken, cannot be read or belongs to other settings.
+        InputError: an argument is out of range, or the stored run or checkpoint is broken, cannot be
+            read or belongs to other settings.
         KeyboardInterrupt: the training was interrupted. Its whole epochs are kept, and the message says
             how many.
     """
-    chosen = Recipe(**recipe)
+    method, chosen = fill_defaults(method, network_name(network), recipe)
     settings = describe_training(method, network, faces, noisy, chosen, hooks)
     describing = [type(hook) for hook in hooks if hook.describe()]
     if sourceless := without_source(type(method), network, *describing):

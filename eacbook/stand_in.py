@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from eacbook import synthetic
+from eacbook.checks import LARGEST, seed_number
 from eacbook.classes import RAFDB_CLASSES
 from eacbook.errors import InputError
 from eacbook.faces import SYNTHETIC_IDENTITIES
@@ -62,6 +63,7 @@ def pack_stand_in(path: str | Path, faces: dict[str, int] | None = None, seed: i
         faces: how many of each split; :data:`FACES` by default.
         seed: the same seed packs the same pictures and votes.
     """
+    seed = seed_number("seed", seed)
     generator = torch.Generator().manual_seed(seed)
     number, of_train = 0, None
     with zipfile.ZipFile(path, "w") as archive:
@@ -145,7 +147,8 @@ def _draw(split: str, count: int, seed: int, generator: torch.Generator) -> tupl
     labels = labels[torch.randperm(count, generator=generator)]
     persons = torch.tensor(SYNTHETIC_IDENTITIES[split])
     persons = persons[torch.randint(len(persons), (count,), generator=generator)]
-    drawn = synthetic.draw_faces(labels, persons, size=SIZE, seed=1000 + 3 * seed + len(split))
+    drawn_with = (1000 + 3 * seed + len(split)) & LARGEST
+    drawn = synthetic.draw_faces(labels, persons, size=SIZE, seed=drawn_with)
     red, green, blue = drawn.images.float().unbind(1)
     images = (0.299 * red + 0.587 * green + 0.114 * blue).round().to(torch.uint8)
     odds = answer_odds(labels, _faintness(labels, drawn.intensity))

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from eacbook.devices import use_threads
+from eacbook.checks import seed_number, whole_number
+from eacbook.devices import choose_device, fits_memory, use_threads
 from eacbook.drawing import hair, parts, scene, skin
 from eacbook.drawing.canvas import Canvas
 from eacbook.drawing.shapes import brow_distance, eye_distance, mouth_distance, nose_distance
@@ -127,11 +128,12 @@ def draw_face_set(
     Raises:
         InputError: if there is nothing to draw, nobody to draw, or the size is out of range.
     """
-    if count < 1 or len(identities) < 1:
-        raise InputError(
-            f"expected at least one face of at least one person, found count={count} and "
-            f"{len(identities)} identities"
-        )
+    count, seed = whole_number("count", count, 1), seed_number("seed", seed)
+    if len(identities) < 1:
+        raise InputError("expected at least one person to draw, found 0 identities")
+    device = choose_device(device)
+    size = whole_number("size", size, SMALLEST_SIZE, LARGEST_SIZE)
+    fits_memory(f"{count:,} faces of {size} x {size} pixels", 3 * size**2 * count, device)
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randperm(count, generator=generator) % len(CLASSES)
     chosen = torch.randint(len(identities), (count,), generator=generator)
@@ -176,7 +178,7 @@ def draw_faces(
         )
     if identities.min() < 0:
         raise InputError(f"expected identities of at least 0, found {identities.min()}")
-    traits = sample_traits(labels, identities, seed)
+    traits = sample_traits(labels, identities, seed_number("seed", seed))
     return DrawnFaces(
         images=render(traits, size, device, seed),
         labels=labels,
@@ -191,8 +193,7 @@ def render(
     traits: dict[str, Tensor], size: int, device: str | torch.device = "cpu", seed: int = 0
 ) -> Tensor:
     """Pictures uint8 ``[N, 3, size, size]`` of the faces with these traits; ``seed``: the noise."""
-    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
-        raise InputError(f"expected a size of {SMALLEST_SIZE} to {LARGEST_SIZE}, found {size}")
+    size, device = whole_number("size", size, SMALLEST_SIZE, LARGEST_SIZE), choose_device(device)
     images = torch.empty(len(traits["intensity"]), 3, size, size, dtype=torch.uint8, device=device)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(NOISE_POOL + size * size, generator=generator).to(device)

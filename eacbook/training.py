@@ -13,9 +13,9 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from inspect import unwrap
 
 import torch
@@ -24,14 +24,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from eacbook import processes
 from eacbook.augment import Batch, Streams
+from eacbook.checks import (
+    boolean,
+    choice,
+    instance,
+    put,
+    real_number,
+    seed_number,
+    whole_number,
+)
 from eacbook.code_digest import describe_code, describe_structure
-from eacbook.devices import choose_threads, use_threads
+from eacbook.devices import choose_device, choose_threads, fits_memory, use_threads
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.faces import FaceData
 from eacbook.files import raw_bytes
 from eacbook.hooks import Checkpoint, History, Hook, LabelsUsed, Memorisation
 from eacbook.images import ImageFile, fetch
 from eacbook.methods import Method, describe_method
+from eacbook.networks import check_answer, check_network, network_name
 from eacbook.noise import NoisyLabels
 
 SCHEDULES = ("exponential", "one-cycle")
@@ -69,7 +79,7 @@ class Recipe:
         seed: of the order of the batches and of the augmentation.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: a value is of another type or out of range.
     """
 
     epochs: int = 30
@@ -84,23 +94,19 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        sizes = {"epochs": self.epochs, "batch_size": self.batch_size, "size": self.size}
-        for name, value in sizes.items():
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
-        if self.seed < 0:
-            raise InputError(f"seed must be 0 or more, got {self.seed}")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"weight_decay must be 0 or more, got {self.weight_decay}")
-        if not 0 < self.decay <= 1:
-            raise InputError(f"decay must lie in (0, 1], got {self.decay}")
-        choices = {"schedule": SCHEDULES, "precision": PRECISIONS}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                found = getattr(self, name)
-                raise InputError(f"unknown {name} {found!r}: expected one of {', '.join(known)}")
+        put(
+            self,
+            epochs=whole_number("epochs", self.epochs, 1),
+            batch_size=whole_number("batch_size", self.batch_size, 1),
+            learning_rate=real_number("learning_rate", self.learning_rate, above=0),
+            weight_decay=real_number("weight_decay", self.weight_decay, at_least=0),
+            schedule=choice("schedule", self.schedule, SCHEDULES),
+            decay=real_number("decay", self.decay, above=0, at_most=1),
+            size=self.size if self.size is None else whole_number("size", self.size, 1),
+            balanced=boolean("balanced", self.balanced),
+            precision=choice("precision", self.precision, PRECISIONS),
+            seed=seed_number("seed", self.seed),
+        )
 
 
 _PUBLISHED_18 = Recipe(60, 32, 2e-4, 1e-4, "exponential", 0.9, 224)
@@ -113,6 +119,21 @@ RECIPES = {
     "resnet50-caffe": _PUBLISHED_50,
 }
 """A recipe for each network: ours for ``tiny``, EAC's published ones for the ResNets."""
+
+
+def fill_defaults(method: Method, network: str, recipe: Mapping) -> tuple[Method, Recipe]:
+    """The method and the recipe, with the network's own wherever nothing was given.
+
+    Args:
+        method: EAC without a weight gets the network's.
+        network: its name; one that is not in :data:`RECIPES` has the recipe ``Recipe()``.
+        recipe: the fields of :class:`Recipe` that were given.
+
+    Raises:
+        InputError: there is no method, or a field is of another type or out of range.
+    """
+    instance("method", method, Method, "EAC()")
+    return method.for_network(network), replace(RECIPES.get(network, Recipe()), **recipe)
 
 
 @dataclass
@@ -254,7 +275,7 @@ def train(
     """Train a copy of ``network``; the one that is given keeps its weights.
 
     Args:
-        method: e.g. ``EAC(weight=5.0)``.
+        method: e.g. ``EAC()``; its weight is the network's own, unless it is given.
         network: gives ``(logits, maps)``, as from :func:`eacbook.build_network`.
         faces: training and test faces.
         noisy: labels of the training faces, as from :func:`eacbook.inject_noise`.
@@ -262,7 +283,8 @@ def train(
         hooks: called at the start, after each batch, after each epoch and at the end, in this order
             behind the built-in history and memorisation; a checkpoint starts first and otherwise
             comes last, so that it holds what the others found. See :mod:`eacbook.hooks`.
-        **recipe: the fields of :class:`Recipe`: epochs, learning_rate, seed, ...
+        **recipe: the fields of :class:`Recipe` that are not the network's own in :data:`RECIPES`:
+            epochs, learning_rate, seed, ...
 
     Returns:
         The run.
@@ -275,10 +297,13 @@ def train(
             :class:`eacbook.hooks.Checkpoint` among the hooks, from which the same call goes on. A
             training that should survive is started by :func:`eacbook.runs.find_or_train`.
     """
-    recipe = Recipe(**recipe)
+    method, recipe = fill_defaults(method, network_name(network), recipe)
     settings = describe_training(method, network, faces, noisy, recipe, hooks)
     device = choose_device(device)
-    network = extend_network(method, network, faces, recipe).to(device)
+    _check_memory(faces, recipe, device)
+    network = extend_network(method, network, faces, recipe)
+    check_answer(network, recipe.size or faces.image_size, faces.num_classes)
+    network = network.to(device)
     optimizer = Adam(
         _parameter_groups(network, recipe.learning_rate, method.head_rate),
         weight_decay=recipe.weight_decay,
@@ -339,6 +364,14 @@ def _interruption(training: Training, hooks: Sequence[Hook]) -> str:
             kept = f"its first {hook.epoch} epochs are kept in {hook.path}"
     at, epochs = min(training.epoch + 1, training.recipe.epochs), training.recipe.epochs
     return f"the training was interrupted in epoch {at} of {epochs}; {kept}"
+
+
+def _check_memory(faces: FaceData, recipe: Recipe, device: torch.device) -> None:
+    """Refuse a batch whose pictures alone are larger than the device's memory."""
+    size = recipe.size or faces.image_size
+    pictures = min(recipe.batch_size, len(faces.train))
+    what = f"a batch of {pictures} pictures of {size} x {size} pixels"
+    fits_memory(what, 4 * 3 * size**2 * pictures, device)
 
 
 def extend_network(
@@ -583,9 +616,19 @@ def describe_training(
     weights, the given labels and the user's own code enter by a digest. For eacbook's own code stands
     :data:`VERSION`.
 
+    Args:
+        method, recipe: as from :func:`fill_defaults`.
+        network, faces, noisy, hooks: see :func:`train`.
+
     Raises:
-        InputError: the labels do not fit the faces, or a part of the network's state is no tensor.
+        InputError: an argument is of another class, the network cannot be trained, a part of its state
+            is no tensor, or the labels do not fit the faces.
     """
+    check_network(network)
+    instance("faces", faces, FaceData, "load_faces('synthetic')")
+    instance("noisy", noisy, NoisyLabels, "inject_noise(faces.train.labels, 0.3, 7)")
+    for hook in instance("hooks", hooks, Sequence, "[Progress()]"):
+        instance("each hook", hook, Hook, "Progress()")
     if len(noisy.given) != len(faces.train):
         raise InputError(f"{len(noisy.given)} noisy labels for {len(faces.train)} training faces")
     for label in (int(noisy.given.min()), int(noisy.given.max())):
@@ -621,30 +664,6 @@ def describe_training(
         },
         "version": VERSION,
     }
-
-
-def network_name(network: nn.Module) -> str:
-    """Its ``name``, or its class where somebody brings a network of their own."""
-    return getattr(network, "name", type(network).__name__)
-
-
-def choose_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of that name; by default CUDA or MPS where there is one, else the CPU.
-
-    Raises:
-        InputError: there is no such device here.
-    """
-    there = ["cpu"]
-    if torch.backends.mps.is_available():
-        there.insert(0, "mps")
-    if torch.cuda.is_available():
-        there.insert(0, "cuda")
-    if name is None:
-        index = torch.cuda.current_device() if there[0] == "cuda" else None
-        return torch.device(there[0], index)
-    if str(name).split(":")[0] not in there:
-        raise InputError(f"there is no device {str(name)!r} here: expected {' or '.join(there)}")
-    return torch.device(name)
 
 
 def stream_seed(seed: int, stream: str, epoch: int) -> int:

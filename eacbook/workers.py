@@ -25,9 +25,8 @@ import psutil
 import torch
 from filelock import FileLock, Timeout
 
-from eacbook.devices import use_threads
+from eacbook.devices import choose_device, use_threads
 from eacbook.errors import InputError
-from eacbook.training import choose_device
 
 GIBIBYTES = {"tiny": 1, "resnet18": 4, "resnet50": 10}
 """Memory that a worker on the CPU is given room for; rough, and on the safe side."""

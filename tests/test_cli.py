@@ -26,7 +26,7 @@ def run(*arguments):
 def small_demo(monkeypatch):
     """The demo on a handful of faces for two epochs, through the very same code."""
     monkeypatch.setattr(demo, "load_faces", lambda name: synthetic_faces(140, 70, 70))
-    monkeypatch.setattr(demo, "RECIPE", Recipe(epochs=2))
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(epochs=2))
 
 
 def test_demo_trains_writes_and_finds_its_runs_again(small_demo, tmp_path, capsys):
@@ -139,7 +139,7 @@ def test_bad_grid_gets_one_clear_line(arguments, expected, tmp_path, capsys):
     ("arguments", "expected"),
     [
         (["--noise", "0.1", "--noise-file", "labels.txt"], "give one"),
-        (["--noise", "1.5"], "rate must lie between 0 and 1"),
+        (["--noise", "1.5"], "rate must be a number from 0 to 1"),
         (["--method", "magic"], "baseline, small_loss, scn, rul, eac"),
         (["--method", "eac:weight=much"], "expected a number"),
         (["--network", "vgg"], "tiny, resnet18, resnet50"),
@@ -150,7 +150,7 @@ def test_bad_grid_gets_one_clear_line(arguments, expected, tmp_path, capsys):
         (["--noise-file-from", "0"], "--noise-file, which is not given"),
         (["--method", "baseline:weight=1"], "baseline has no weight"),
         (["--limit", "0"], "at least 1"),
-        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--epochs", "0"], "epochs must be a whole number of at least 1"),
         (["--device", "abacus"], "abacus"),
         (["--weights", "imagenet"], "'tiny'"),
     ],

@@ -122,7 +122,7 @@ def test_neighbours_are_those_that_scikit_learn_finds():
 
 @pytest.mark.parametrize("neighbours", [0, 6])
 def test_there_must_be_enough_faces(neighbours):
-    with pytest.raises(InputError, match="1 to 5"):
+    with pytest.raises(InputError, match="neighbours must be a whole number from 1 to 5"):
         neighbourhoods(on_the_arc([1.0] * 6)[None], TRUE, neighbours)
 
 

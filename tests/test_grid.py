@@ -76,7 +76,7 @@ def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
         (["eac:weigth=2"], [0.1], ["synthetic"], [0], {}, "eac has no weigth"),
         (["eac"], [1.5], ["synthetic"], [0], {}, "between 0 and 1, got 1.5"),
         (["eac"], [0.1], ["nowhere"], [0], {}, "unknown data set 'nowhere'"),
-        (["eac"], [0.1], ["synthetic"], [-1], {}, "seed must be 0 or more"),
+        (["eac"], [0.1], ["synthetic"], [-1], {}, "seed must be a whole number of at least 0"),
         (["eac"], [0.1], ["synthetic"], [0], {"network": "vgg"}, "unknown network 'vgg'"),
         (
             ["eac"],
@@ -86,7 +86,7 @@ def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
             {"kind": "loud"},
             "symmetric, pair or annotator, got 'loud'",
         ),
-        (["eac"], [0.1], ["synthetic"], [0], {"epochs": 0}, "epochs must be at least 1"),
+        (["eac"], [0.1], ["synthetic"], [0], {"epochs": 0}, "epochs must be a whole number of at least 1"),
         (
             ["eac"],
             [0.1],

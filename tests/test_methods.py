@@ -212,18 +212,22 @@ def test_an_unknown_hyperparameter_is_answered_with_the_known_ones():
         build_method("baseline", weight=5, strength=1)
 
 
-def test_the_papers_weight_is_the_default():
-    assert EAC().weight == 5.0
-    assert build_method("eac") == EAC()
+@pytest.mark.parametrize(
+    ("network", "weight"), [("tiny", 1.5), ("resnet18", 5.0), ("somebody's own", 5.0)]
+)
+def test_a_weight_that_is_not_given_is_the_networks(network, weight):
+    assert EAC().for_network(network) == EAC(weight=weight)
+    assert EAC(weight=0.5).for_network(network) == EAC(weight=0.5)
+    assert Baseline().for_network(network) == build_method("baseline")
 
 
 @pytest.mark.parametrize(
     ("text", "method"),
     [
         ("baseline", Baseline()),
-        ("eac", EAC(weight=1.5)),
+        ("eac", EAC()),
         ("eac:weight=2, erasing=false", EAC(weight=2, erasing=False)),
-        ("eac:erasing_scale=0.4,one_pass=TRUE", EAC(weight=1.5, erasing_scale=0.4, one_pass=True)),
+        ("eac:erasing_scale=0.4,one_pass=TRUE", EAC(erasing_scale=0.4, one_pass=True)),
         ("small_loss", SmallLoss(noise_rate=0.3)),
         ("small_loss:noise_rate=0.1,ramp=5", SmallLoss(noise_rate=0.1, ramp=5)),
         ("scn:relabel_any=true", SCN(relabel_any=True)),
@@ -231,11 +235,10 @@ def test_the_papers_weight_is_the_default():
     ],
 )
 def test_a_method_is_read_from_a_text(text, method):
-    assert parse_method(text, network="tiny", noise_rate=0.3) == method
+    assert parse_method(text, noise_rate=0.3) == method
 
 
-def test_without_a_network_and_a_rate_the_papers_defaults_and_needs_hold():
-    assert parse_method("eac") == EAC(weight=5.0)
+def test_without_a_rate_it_says_that_it_needs_one():
     with pytest.raises(InputError, match="small_loss must be told its noise_rate"):
         parse_method("small_loss")
 
@@ -251,14 +254,27 @@ def test_without_a_network_and_a_rate_the_papers_defaults_and_needs_hold():
         ("eac:weight", "expected key=value once for each key, got 'weight'"),
         ("eac:weight=1,weight=2", "expected key=value once for each key, got 'weight=2'"),
         ("eac:weight=nan", "weight must be a finite number"),
-        ("eac:erasing_scale=0.01", "erasing_scale must lie in 0.02 to 1"),
-        ("small_loss:noise_rate=1", "noise_rate must be 0 or more and below 1, got 1.0"),
-        ("small_loss:noise_rate=0.2,ramp=0", "ramp must be at least 1 epoch"),
-        ("scn:high_share=2", "high_share must lie in 0 to 1, got 2.0"),
-        ("scn:relabel_epoch=0", "relabel_epoch must be at least 1"),
-        ("rul:dimension=0", "dimension must be at least 1"),
-        ("rul:dropout=1", "dropout must be 0 or more and below 1"),
-        ("rul:head_rate=0", "head_rate must be a number above 0"),
+        ("eac:weight=1e400", "weight must be a finite number"),
+        ("eac:weight=1_0", "weight is '1_0', expected a number"),
+        ("eac:weight=0x10", "weight is '0x10', expected a number"),
+        ("eac:weight=\u0661", "weight is '\u0661', expected a number"),
+        ("eac:weight=", "weight is '', expected a number"),
+        ("eac:", "expected key=value once for each key, got ''"),
+        ("eac:weight=1,", "expected key=value once for each key, got ''"),
+        ("eac:name=eac", "eac has no name"),
+        (" eac", "unknown method ' eac'"),
+        (None, "method must be a str, such as 'eac'"),
+        ("eac:erasing_scale=0.01", "erasing_scale must be a number from 0.02 to 1"),
+        (
+            "small_loss:noise_rate=1",
+            "noise_rate must be a number of at least 0 and below 1, got 1.0",
+        ),
+        ("small_loss:noise_rate=0.2,ramp=0", "ramp must be a whole number of at least 1, got 0"),
+        ("scn:high_share=2", "high_share must be a number from 0 to 1, got 2.0"),
+        ("scn:relabel_epoch=0", "relabel_epoch must be a whole number of at least 1"),
+        ("rul:dimension=0", "dimension must be a whole number from 1 to 65536, got 0"),
+        ("rul:dropout=1", "dropout must be a number of at least 0 and below 1"),
+        ("rul:head_rate=0", "head_rate must be a finite number above 0"),
     ],
 )
 def test_a_text_that_is_no_method_gets_one_sentence(text, message):

@@ -198,8 +198,8 @@ def test_sizes(size):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": [0], "identities": [0], "size": 47}, "48 to 224, found 47"),
-        ({"labels": [0], "identities": [0], "size": 225}, "48 to 224, found 225"),
+        ({"labels": [0], "identities": [0], "size": 47}, "size must be a whole number from 48 to 224"),
+        ({"labels": [0], "identities": [0], "size": 225}, "48 to 224, got 225"),
         ({"labels": [7], "identities": [0]}, "labels from 0 to 6, found 7"),
         ({"labels": [-1], "identities": [0]}, "labels from 0 to 6, found -1"),
         ({"labels": [0, 1], "identities": [0]}, "same length"),
@@ -213,7 +213,7 @@ def test_bad_arguments_are_named(arguments, message):
 
 
 def test_nothing_or_nobody_to_draw():
-    with pytest.raises(InputError, match="count=0"):
+    with pytest.raises(InputError, match="count must be a whole number of at least 1, got 0"):
         draw_face_set(0, identities=range(3))
     with pytest.raises(InputError, match="0 identities"):
         draw_face_set(3, identities=range(0))

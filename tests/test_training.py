@@ -7,9 +7,10 @@ import math
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from conftest import CountingSteps, same_weights, small_network, striped_faces
@@ -30,6 +31,7 @@ from eacbook.training import (
     Run,
     batches,
     describe_training,
+    fill_defaults,
     last_places,
     split_batches,
     train,
@@ -577,20 +579,20 @@ def test_the_resnets_have_the_papers_recipe(network, learning_rate):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("epochs", 0, "epochs must be at least 1, got 0"),
-        ("epochs", -3, "epochs must be at least 1"),
-        ("batch_size", 0, "batch_size must be at least 1"),
-        ("size", 0, "size must be at least 1, got 0"),
-        ("size", -8, "size must be at least 1"),
-        ("seed", -1, "seed must be 0 or more"),
-        ("learning_rate", 0, "learning_rate must be above 0"),
-        ("learning_rate", -1e-3, "learning_rate must be above 0"),
-        ("learning_rate", math.inf, "learning_rate must be above 0"),
-        ("learning_rate", math.nan, "learning_rate must be above 0"),
-        ("weight_decay", -1e-4, "weight_decay must be 0 or more"),
-        ("weight_decay", math.nan, "weight_decay must be 0 or more"),
-        ("decay", 0, r"decay must lie in \(0, 1\]"),
-        ("decay", 1.1, r"decay must lie in \(0, 1\]"),
+        ("epochs", 0, "epochs must be a whole number of at least 1, got 0"),
+        ("epochs", -3, "epochs must be a whole number of at least 1"),
+        ("batch_size", 0, "batch_size must be a whole number of at least 1"),
+        ("size", 0, "size must be a whole number of at least 1, got 0"),
+        ("size", -8, "size must be a whole number of at least 1"),
+        ("seed", -1, "seed must be a whole number of at least 0"),
+        ("learning_rate", 0, "learning_rate must be a finite number above 0"),
+        ("learning_rate", -1e-3, "learning_rate must be a finite number above 0"),
+        ("learning_rate", math.inf, "learning_rate must be a finite number above 0"),
+        ("learning_rate", math.nan, "learning_rate must be a finite number above 0"),
+        ("weight_decay", -1e-4, "weight_decay must be a finite number of at least 0"),
+        ("weight_decay", math.nan, "weight_decay must be a finite number of at least 0"),
+        ("decay", 0, "decay must be a number above 0 and at most 1"),
+        ("decay", 1.1, "decay must be a number above 0 and at most 1"),
         ("schedule", "cosine", "'cosine': expected one of exponential, one-cycle"),
     ],
 )
@@ -717,3 +719,106 @@ def test_a_network_of_ones_own_needs_no_name(faces, noisy):
 
     run = train(Baseline(), Own(), faces, noisy, **(QUICK | {"epochs": 1}))
     assert run.settings["network"]["name"] == "Own"
+
+
+def test_what_is_not_given_is_the_networks_own(faces, noisy):
+    """The recipe of its name, with EAC's weight: the settings hold the numbers."""
+    run = train(EAC(), build_network("tiny", 3), faces, noisy, epochs=1, device="cpu")
+    assert run.settings["method"]["weight"] == 1.5
+    assert run.settings["recipe"] == asdict(replace(RECIPES["tiny"], epochs=1))
+    method, recipe = fill_defaults(EAC(), "resnet18", {"size": 112})
+    assert (method, recipe) == (EAC(weight=5.0), replace(RECIPES["resnet18"], size=112))
+    assert fill_defaults(EAC(weight=2), "somebody's own", {}) == (EAC(weight=2), Recipe())
+
+
+def test_a_number_of_numpy_or_torch_gives_the_run_of_the_plain_number():
+    numbers = {"seed": np.int64(3), "learning_rate": np.float32(0.003), "size": torch.tensor(48)}
+    given = Recipe(**numbers, balanced=np.bool_(True))
+    assert given == Recipe(seed=3, learning_rate=0.003, size=48, balanced=True)
+    assert {type(value) for value in asdict(given).values()} == {int, float, bool, str}
+
+
+class Answering(nn.Module):
+    """Its answer to pictures, made of what a right network would say."""
+
+    def __init__(self, change=lambda logits, maps: (logits, maps)):
+        super().__init__()
+        self.conv, self.change = nn.Conv2d(3, 3, 3, padding=1), change
+
+    def forward(self, images):
+        maps = self.conv(images)
+        return self.change(maps.mean((2, 3)), maps)
+
+
+class Tied(Answering):
+    """Two layers with the same numbers."""
+
+    def __init__(self):
+        super().__init__(lambda logits, maps: (logits, self.again(maps)))
+        self.again = nn.Conv2d(3, 3, 3, padding=1)
+        self.again.weight = self.conv.weight
+
+
+@pytest.mark.parametrize(
+    ("method", "network", "message"),
+    [
+        (Baseline(), Answering().bfloat16(), "conv.weight as bfloat16, expected float32"),
+        (Baseline(), Answering().double(), "conv.weight as float64, expected float32"),
+        (Baseline(), Answering().to("meta"), "no numbers: conv.weight is on the device 'meta'"),
+        (Baseline(), Answering().requires_grad_(False), "nothing to train"),
+        (Baseline(), nn.Flatten(), "nothing to train"),
+        (Baseline(), "tiny", "network must be a Module, such as build_network"),
+        (
+            Baseline(),
+            Answering(lambda logits, maps: logits),
+            r"answers with a \[2,3\], expected \(",
+        ),
+        (Baseline(), Answering(lambda *both: list(both)), "answers with a list"),
+        (Baseline(), Answering(lambda *both: (*both, 1)), "answers with a tuple"),
+        (Baseline(), Answering(lambda x, y: (y, x)), r"with \[2,3,16,16\] and \[2,3\], expected"),
+        (Baseline(), Answering(lambda x, y: (x, None)), r"with \[2,3\] and NoneType, expected"),
+        (Baseline(), Answering(lambda x, y: (x, y[:, :1])), r"and \[2,1,16,16\], expected"),
+        (
+            Baseline(),
+            Answering(lambda x, y: (x, y[..., :0])),
+            "leaves no map of pictures of 16 x 16",
+        ),
+        (Baseline(), build_network("tiny", 4), r"with \[2,4\] and .*expected \(logits \[B,3\]"),
+        (SCN(), Answering(), "scn needs .* Answering lacks backbone, classify, fc, a linear layer"),
+        (RUL(), Answering(), "rul needs .* Answering lacks backbone, fc, a linear layer"),
+        ("eac", build_network("tiny", 3), "method must be a Method, such as EAC"),
+        (EAC, build_network("tiny", 3), "method must be a Method, such as EAC"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_gets_one_sentence(faces, noisy, method, network, message):
+    diary = Diary()
+    with pytest.raises(InputError, match=message) as error:
+        train(method, network, faces, noisy, hooks=[diary], **QUICK)
+    assert "\n" not in str(error.value) and not diary.calls
+
+
+def test_tied_weights_stay_tied(faces, noisy):
+    run = train(EAC(), Tied(), faces, noisy, **(QUICK | {"epochs": 1}))
+    assert run.network.conv.weight is run.network.again.weight
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 1}, "small cannot take pictures of 1 x 1 pixels"),
+        ({"size": 10**9}, "a batch of 32 pictures of 1000000000 x 1000000000 pixels would need"),
+        ({"device": "cuda:99"}, "there is no device 'cuda:99' here: expected"),
+        ({"device": "tpu"}, "there is no device 'tpu' here"),
+        ({"device": ""}, "there is no device '' here"),
+        ({"device": 3}, "there is no device 3 here"),
+        ({"device": torch.device("meta")}, "there is no device 'meta' here"),
+        ({"hooks": Progress()}, "hooks must be a Sequence, such as"),
+        ({"hooks": None}, "hooks must be a Sequence, such as"),
+        ({"hooks": [Progress]}, "each hook must be a Hook, such as Progress"),
+        ({"balanced": "no"}, "balanced must be True or False, got 'no'"),
+    ],
+)
+def test_what_a_training_cannot_do_gets_one_sentence(faces, noisy, arguments, message):
+    with pytest.raises(InputError, match=message) as error:
+        train(Baseline(), small_network(), faces, noisy, **(QUICK | arguments))
+    assert "\n" not in str(error.value)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Callable
-from dataclasses import MISSING, asdict, fields
+from collections.abc import Iterable
+from dataclasses import MISSING, Field, asdict, fields
 
+from eacbook.checks import (
+    choice,
+    instance,
+    read_boolean,
+    read_real_number,
+    read_whole_number,
+    shortened,
+    shown,
+)
 from eacbook.errors import InputError
 from eacbook.methods.baseline import Baseline
-from eacbook.methods.eac import EAC, WEIGHTS
+from eacbook.methods.eac import EAC
 from eacbook.methods.method import Method
 from eacbook.methods.rul import RUL
 from eacbook.methods.scn import SCN
@@ -38,17 +46,20 @@ def build_method(name: str, **hyperparameters) -> Method:
     Raises:
         InputError: unknown method, a hyperparameter that it does not have, or one that it needs.
     """
-    if name not in METHODS:
-        raise InputError(f"unknown method {name!r}: expected one of {', '.join(METHODS)}")
-    known = {field.name: field for field in fields(METHODS[name])}
-    unknown = sorted(set(hyperparameters) - set(known))
-    if unknown:
-        raise InputError(f"{name} has no {', '.join(unknown)}: it has {', '.join(known)}")
-    needed = [key for key, field in known.items() if field.default is MISSING]
-    for key in needed:
-        if key not in hyperparameters:
+    known = _known(name, hyperparameters)
+    for key in known:
+        if known[key].default is MISSING and key not in hyperparameters:
             raise InputError(f"{name} must be told its {key}")
     return METHODS[name](**hyperparameters)
+
+
+def _known(name: str, wanted: Iterable[str]) -> dict[str, Field]:
+    """The hyperparameters of a method, when all that are wanted are among them."""
+    known = {field.name: field for field in fields(METHODS[choice("method", name, METHODS)])}
+    unknown = ", ".join(sorted(set(wanted) - set(known)))
+    if unknown:
+        raise InputError(f"{name} has no {shortened(unknown)}: it has {', '.join(known)}")
+    return known
 
 
 def describe_method(method: Method) -> dict:
@@ -56,53 +67,37 @@ def describe_method(method: Method) -> dict:
     return {"name": method.name, **asdict(method)}
 
 
-def parse_method(
-    text: str, *, network: str | None = None, noise_rate: float | None = None
-) -> Method:
+def parse_method(text: str, *, noise_rate: float | None = None) -> Method:
     """A method from a text: ``"eac"``, or with hyperparameters ``"eac:weight=2,erasing=false"``.
 
     Args:
         text: a name, or a name, a colon and ``key=value`` with commas between.
-        network: EAC takes the weight for the network of this name unless the text has one.
         noise_rate: what a method that must be told the noise rate is told, unless the text has one.
 
     Raises:
         InputError: unknown method or hyperparameter, or a value that cannot be read.
     """
-    name, _, rest = text.partition(":")
-    if name not in METHODS:
-        raise InputError(f"unknown method {name!r}: expected one of {', '.join(METHODS)}")
-    kinds = typing.get_type_hints(METHODS[name])
-    given = {}
-    for part in filter(None, rest.split(",")):
+    text = instance("method", text, str, "'eac' or 'eac:weight=2'")
+    name, colon, rest = text.partition(":")
+    texts = {}
+    for part in rest.split(",") if colon else ():
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or key in given:
-            raise InputError(f"method {text!r}: expected key=value once for each key, got {part!r}")
-        given[key] = READ[kinds.get(key, str)](value, f"method {text!r}: {key}")
-    defaults = {}
-    if name == EAC.name and network in WEIGHTS:
-        defaults["weight"] = WEIGHTS[network]
-    if name == SmallLoss.name and noise_rate is not None:
-        defaults["noise_rate"] = noise_rate
-    return build_method(name, **defaults | given)
+        if not equals or key in texts:
+            raise InputError(
+                f"method {shown(text)}: expected key=value once for each key, got {shown(part)}"
+            )
+        texts[key] = value
+    given = {"noise_rate": noise_rate} if name == SmallLoss.name and noise_rate is not None else {}
+    for key, field in _known(name, texts).items():
+        if key in texts:
+            given[key] = READ[field.type](f"method {shown(text)}: {key}", texts[key])
+    return build_method(name, **given)
 
 
-def _number(kind: type) -> Callable[[str, str], float]:
-    def read(value: str, what: str) -> float:
-        try:
-            return kind(value)
-        except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
-            raise InputError(f"{what} is {value!r}, expected {wanted}") from None
-
-    return read
-
-
-def _yes_or_no(value: str, what: str) -> bool:
-    if value.lower() not in ("true", "false"):
-        raise InputError(f"{what} is {value!r}, expected true or false")
-    return value.lower() == "true"
-
-
-READ = {int: _number(int), float: _number(float), bool: _yes_or_no, str: lambda value, what: value}
+READ = {
+    "int": read_whole_number,
+    "float": read_real_number,
+    "float | None": read_real_number,
+    "bool": read_boolean,
+}
 """How a hyperparameter of each type is read from a text."""

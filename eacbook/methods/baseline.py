@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import Batch, RandomErasing
+from eacbook.checks import boolean, put
 from eacbook.methods.method import Method
 
 
@@ -22,6 +23,9 @@ class Baseline(Method):
 
     name: ClassVar[str] = "baseline"
     erasing: bool = True
+
+    def __post_init__(self):
+        put(self, erasing=boolean("erasing", self.erasing))
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits, _ = network(batch.flipped(RandomErasing() if self.erasing else None))

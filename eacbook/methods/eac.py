@@ -11,7 +11,7 @@ detached: the consistency moves the features of both views and never the classif
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -20,15 +20,17 @@ from torch.nn import functional
 
 from eacbook.attention import flip_consistency
 from eacbook.augment import Batch, RandomErasing, mirror
-from eacbook.errors import InputError
+from eacbook.checks import boolean, put, real_number
 from eacbook.methods.method import Method
+from eacbook.networks import network_name
 
+PAPERS_WEIGHT = 5.0
 WEIGHTS = {
     "tiny": 1.5,
-    "resnet18": 5.0,
-    "resnet50": 5.0,
-    "resnet18-caffe": 5.0,
-    "resnet50-caffe": 5.0,
+    "resnet18": PAPERS_WEIGHT,
+    "resnet50": PAPERS_WEIGHT,
+    "resnet18-caffe": PAPERS_WEIGHT,
+    "resnet50-caffe": PAPERS_WEIGHT,
 }
 """The weight for each network: the paper's for the ResNets; ``tiny``, trained from scratch, has maps of
 another scale, and its weight was chosen on validation faces of the drawn set (benchmarks/README.md).
@@ -42,8 +44,9 @@ class EAC(Method):
     """Erasing Attention Consistency; every part can be switched off for an ablation.
 
     Attributes:
-        weight: of the flip consistency; 5 in the paper, and see :data:`WEIGHTS`. 0 switches the part
-            off, and the mirrored view is then not computed.
+        weight: of the flip consistency. None takes the network's own in :data:`WEIGHTS`, or the
+            paper's 5 for a network that is not there. 0 switches the part off, and the mirrored view
+            is then not computed.
         erasing: False switches the erasing off.
         erasing_scale: the largest rectangle that is erased, as a share of the image; the smallest
             is 0.02 of it.
@@ -56,7 +59,7 @@ class EAC(Method):
     """
 
     name: ClassVar[str] = "eac"
-    weight: float = 5.0
+    weight: float | None = None
     erasing: bool = True
     erasing_scale: float = 0.25
     labels_on_both_views: bool = False
@@ -64,15 +67,28 @@ class EAC(Method):
     one_pass: bool = False
 
     def __post_init__(self):
-        if not 0 <= self.weight < float("inf"):
-            raise InputError(f"weight must be a finite number, 0 or more, got {self.weight}")
-        if not SMALLEST <= self.erasing_scale <= 1:
-            raise InputError(f"erasing_scale must lie in {SMALLEST} to 1, got {self.erasing_scale}")
+        if self.weight is not None:
+            put(self, weight=real_number("weight", self.weight, at_least=0))
+        put(
+            self,
+            erasing_scale=real_number(
+                "erasing_scale", self.erasing_scale, at_least=SMALLEST, at_most=1
+            ),
+        )
+        for name in ("erasing", "labels_on_both_views", "shared_erasing", "one_pass"):
+            put(self, **{name: boolean(name, getattr(self, name))})
+
+    def for_network(self, name: str) -> EAC:
+        """The same method with the network's weight, unless it has one of its own."""
+        if self.weight is not None:
+            return self
+        return replace(self, weight=WEIGHTS.get(name, PAPERS_WEIGHT))
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        weight = self.for_network(network_name(network)).weight
         erasing = RandomErasing(scale=(SMALLEST, self.erasing_scale)) if self.erasing else None
         original = batch.original(erasing)
-        if self.weight == 0 and not self.labels_on_both_views:
+        if weight == 0 and not self.labels_on_both_views:
             logits, _ = network(original)
             losses = functional.cross_entropy(logits, batch.labels, reduction="none")
             return {"loss": losses.mean(), "sample_losses": losses}
@@ -93,7 +109,7 @@ class EAC(Method):
         cross_entropy = losses.mean()
         consistency = flip_consistency(maps, maps_of_mirror)
         return {
-            "loss": cross_entropy + self.weight * consistency,
+            "loss": cross_entropy + weight * consistency,
             "cross_entropy": cross_entropy,
             "consistency": consistency,
             "sample_losses": losses,

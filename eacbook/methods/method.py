@@ -20,6 +20,10 @@ class Method:
     name: ClassVar[str]
     head_rate: ClassVar[float] = 1.0
 
+    def for_network(self, name: str) -> Method:
+        """The method with what it left open filled in for the network of this name."""
+        return self
+
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
         """What is trained: the network itself, unless the method adds to it.
 

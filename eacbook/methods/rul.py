@@ -28,14 +28,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import Batch, RandomErasing
+from eacbook.checks import put, real_number, whole_number
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
 from eacbook.networks import (
     RelativeUncertaintyNetwork,
     at_least_float32,
     evaluation_mode,
+    need_parts,
     seeded,
+    shown_pictures,
 )
+
+LARGEST_DIMENSION = 65_536
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class RUL(Method):
     """Relative Uncertainty Learning.
 
     Attributes:
-        dimension: of the feature mu.
+        dimension: of the feature mu, 1 to 65,536.
         dropout: probability, in front of both branches.
         head_rate: the classifier's learning rate, in units of the recipe's.
     """
@@ -54,19 +59,20 @@ class RUL(Method):
     head_rate: float = 10.0
 
     def __post_init__(self):
-        if self.dimension < 1:
-            raise InputError(f"dimension must be at least 1, got {self.dimension}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be 0 or more and below 1, got {self.dropout}")
-        if not 0 < self.head_rate < float("inf"):
-            raise InputError(f"head_rate must be a number above 0, got {self.head_rate}")
+        put(
+            self,
+            dimension=whole_number("dimension", self.dimension, 1, LARGEST_DIMENSION),
+            dropout=real_number("dropout", self.dropout, at_least=0, below=1),
+            head_rate=real_number("head_rate", self.head_rate, above=0),
+        )
 
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
         """The network with both branches and a classifier of their feature.
 
         A network from the weights of a run of RUL has them already, and keeps them if they fit.
         """
-        with evaluation_mode(network.backbone), torch.no_grad():
+        need_parts(self.name, network, "backbone", "fc")
+        with shown_pictures(network, size), evaluation_mode(network.backbone), torch.no_grad():
             images = network.fc.weight.new_zeros(1, 3, size, size)
             shape = network.backbone(images).shape[1:]
         if isinstance(network, RelativeUncertaintyNetwork) and (shape, self.dimension) == (

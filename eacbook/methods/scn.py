@@ -29,9 +29,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import Batch, RandomErasing
+from eacbook.checks import boolean, put, real_number, whole_number
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import RelativeUncertaintyNetwork, at_least_float32, seeded
+from eacbook.networks import (
+    RelativeUncertaintyNetwork,
+    at_least_float32,
+    need_parts,
+    seeded,
+)
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,18 @@ class SCN(Method):
 
     def __post_init__(self):
         for name in ("high_share", "rank_margin", "rank_weight", "relabel_margin"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
-        if self.relabel_epoch < 1:
-            raise InputError(f"relabel_epoch must be at least 1, got {self.relabel_epoch}")
+            put(self, **{name: real_number(name, getattr(self, name), at_least=0, at_most=1)})
+        put(
+            self,
+            relabel_epoch=whole_number("relabel_epoch", self.relabel_epoch, 1),
+            relabel_any=boolean("relabel_any", self.relabel_any),
+        )
 
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
         """The network with a layer ``importance``: pooled features to alpha before the sigmoid."""
-        of_rul = isinstance(
-            network, RelativeUncertaintyNetwork
-        )  # its classifier is not on features
+        need_parts(self.name, network, "backbone", "classify", "fc")
+        # The classifier of RUL's network is not on the features.
+        of_rul = isinstance(network, RelativeUncertaintyNetwork)
         channels = network.shape[0] if of_rul else network.fc.in_features
         with seeded(seed):
             network.importance = nn.Linear(channels, 1)

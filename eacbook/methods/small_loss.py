@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import Batch, RandomErasing
+from eacbook.checks import put, real_number, whole_number
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
 from eacbook.networks import NETWORKS, build_network, seeded
@@ -45,10 +46,11 @@ class SmallLoss(Method):
     ramp: int = 10
 
     def __post_init__(self):
-        if not 0 <= self.noise_rate < 1:
-            raise InputError(f"noise_rate must be 0 or more and below 1, got {self.noise_rate}")
-        if self.ramp < 1:
-            raise InputError(f"ramp must be at least 1 epoch, got {self.ramp}")
+        put(
+            self,
+            noise_rate=real_number("noise_rate", self.noise_rate, at_least=0, below=1),
+            ramp=whole_number("ramp", self.ramp, 1),
+        )
 
     def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
         """The network with a ``peer``: as it was built, from other random weights.
