@@ -86,7 +86,7 @@ def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
             {"kind": "loud"},
             "symmetric, pair or annotator, got 'loud'",
         ),
-        (["eac"], [0.1], ["synthetic"], [0], {"epochs": 0}, "epochs must be a whole number of at least 1"),
+        (["eac"], [0.1], ["synthetic"], [0], {"epochs": 0}, "epochs must be a whole number"),
         (
             ["eac"],
             [0.1],
