@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from plotly.subplots import make_subplots
 
 from eacbook import palette
