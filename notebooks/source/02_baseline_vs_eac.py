@@ -26,9 +26,9 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 # "Run all" ends there; run the cell again, and the training goes on.
 #
 # A **seed** fixes the wrong labels, the initial weights, the order of the faces and the augmentation. On the
-# same kind of processor, with the same number of threads, it gives the same network to the last bit. Another
-# processor rounds the last digit in another way, and over hundreds of steps that grows: one run ends a few
-# points higher or lower. So the numbers of *your* runs stand below your cells, and the text speaks only of what
+# same kind of processor, with the same number of threads (a training takes one for each core that is free), it gives the
+# same network to the last bit. Another processor rounds the last digit in another way, and over hundreds of steps that
+# grows: one run ends a few points higher or lower. So the numbers of *your* runs stand below your cells, and the text speaks only of what
 # held on every processor that we tried. (Those sentences are checked: `claim` stops the notebook if one fails.)
 
 # %%
@@ -40,12 +40,10 @@ from IPython.display import Image, display
 import eacbook as eb
 from eacbook.book import book_faces, book_run, claim, say
 from eacbook.figures import loss_histograms, training_curves
-from eacbook.methods.eac import WEIGHTS
 from eacbook.pictures import attention_sheet, face_sheet, picture_grid, png, tensor_pictures
 from eacbook.runs import summary_table
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
-EAC_WEIGHT = WEIGHTS["tiny"]
 faces = book_faces()  # 1,500 to train, 700 to test, 350 to choose with
 noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=0)
 print(int(noisy.flipped.sum()), "of", len(noisy.given), "training labels are wrong")
@@ -211,7 +209,7 @@ check_flip_consistency(my_flip_consistency)
 # baseline's?
 
 # %% tags=["nbval-ignore-output"]
-eac = run_of(eb.EAC(weight=EAC_WEIGHT))
+eac = run_of(eb.EAC())
 pair = {"baseline": baseline, "eac": eac}
 display(summary_table(pair))
 training_curves(pair)
@@ -298,7 +296,7 @@ def spread_table(results):
 
 seeds = {
     "baseline": [run_of(eb.Baseline(), seed).summary for seed in (0, 1, 2)],
-    "eac": [run_of(eb.EAC(weight=EAC_WEIGHT), seed).summary for seed in (0, 1, 2)],
+    "eac": [run_of(eb.EAC(), seed).summary for seed in (0, 1, 2)],
 }
 gains = [b["test_accuracy"] - a["test_accuracy"] for a, b in zip(seeds["baseline"], seeds["eac"])]
 by_seed = [f"{run['test_accuracy']:.0%}" for run in seeds["eac"]]
@@ -320,13 +318,13 @@ claim("It memorises fewer wrong labels with each of them.", min(fewer), above=0.
 # The paper's weight is 5, for a ResNet that was pretrained on millions of faces. The maps of our small
 # network, trained from scratch, have another scale; the squared difference grows with the square of that
 # scale, so a weight means something else for every network. It must be chosen, with faces that are not
-# the test faces: ours was, on clean validation faces.
+# the test faces: ours was, on clean validation faces. It is 1.5, and belongs to the network: `eb.EAC()` takes it from there.
 #
 # **Predict.** What happens at weight 0? And with far too large a weight?
 
 # %% tags=["nbval-ignore-output"]
 variants = {
-    "EAC": eb.EAC(weight=EAC_WEIGHT),
+    "EAC": eb.EAC(),
     "weight 0": eb.EAC(weight=0),
 }
 ablation = {}
@@ -350,7 +348,7 @@ claim(
 # A larger weight holds more back, the wrong and the right. With all 3,000 drawn faces and three seeds, twice our weight
 # memorises 5.6 instead of 7.4 % of the wrong labels, and recognises 85.6 ± 0.8 instead of 89.9 ± 1.8 % of the
 # *validation* faces (`eacbook table --noise 0.3 --methods eac:weight=1.5 eac:weight=3`). Add `"weight x 5":
-# eb.EAC(weight=5 * EAC_WEIGHT)` and run the cell again: a weight that is far too large buys agreement with flat maps,
+# eb.EAC(weight=7.5)` and run the cell again: a weight that is far too large buys agreement with flat maps,
 # because the cheapest way to be consistent is to say little. What do erasing and the imbalanced framework add? Try
 # `erasing=False` and `labels_on_both_views=True`, and remember that one seed cannot tell a small difference from
 # chance.
@@ -377,7 +375,7 @@ for seed in (0, 1, 2):
     ends["baseline"].append(at_epoch(long, 30))
     ends["stopped by validation"].append(at_epoch(long, long.history["validation_accuracy"].idxmax()))
     ends["short schedule"].append(at_epoch(short, 10))
-    ends["eac"].append(at_epoch(run_of(eb.EAC(weight=EAC_WEIGHT), seed), 30))
+    ends["eac"].append(at_epoch(run_of(eb.EAC(), seed), 30))
 stopped = [f"{end['test_accuracy']:.0%}" for end in ends["stopped by validation"]]
 display(spread_table(ends))
 say(f"*Stopped by validation* comes to {', '.join(stopped)} with the seeds 0, 1 and 2.")

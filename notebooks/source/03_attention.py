@@ -31,12 +31,11 @@ from IPython.display import Image, display
 
 import eacbook as eb
 from eacbook.book import RATE, book_faces, book_run, claim, say
-from eacbook.methods.eac import WEIGHTS
 from eacbook.pictures import face_sheet, png
 from eacbook.recording import Recorded, choose_watched
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
-METHODS = {"baseline": eb.Baseline(), "eac": eb.EAC(weight=WEIGHTS["tiny"])}
+METHODS = {"baseline": eb.Baseline(), "eac": eb.EAC()}
 faces = book_faces()
 
 # %% [markdown]

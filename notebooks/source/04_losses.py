@@ -24,7 +24,6 @@ from IPython.display import Image, display
 
 import eacbook as eb
 from eacbook.book import RATE, book_faces, book_run, claim, say
-from eacbook.methods.eac import WEIGHTS
 from eacbook.pictures import face_sheet, png
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
@@ -44,7 +43,7 @@ display(Image(png(face_sheet(faces.train.images[some], *labels, faces.classes, c
 # %% tags=["nbval-ignore-output"]
 runs = {
     "baseline": book_run(eb.Baseline(), faces, folder=RUNS),
-    "eac": book_run(eb.EAC(weight=WEIGHTS["tiny"]), faces, folder=RUNS),
+    "eac": book_run(eb.EAC(), faces, folder=RUNS),
 }
 
 # %% [markdown]

@@ -25,7 +25,6 @@ from IPython.display import Image, display
 
 import eacbook as eb
 from eacbook.book import RATE, book_faces, book_run, claim, say
-from eacbook.methods.eac import WEIGHTS
 from eacbook.pictures import face_sheet, png
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
@@ -55,13 +54,13 @@ methods = {
     "small_loss": eb.SmallLoss(noise_rate=RATE),
     "scn": eb.SCN(),
     "rul": eb.RUL(),
-    "eac": eb.EAC(weight=WEIGHTS["tiny"]),
+    "eac": eb.EAC(),
 }
 for method in methods.values():
     print(method)
 
 # %% [markdown]
-# `small_loss` was told the true rate here: 30 %. On real data nobody knows it; notebook 4 showed in two
+# (`weight=None`: EAC takes the weight of the network, 1.5 for ours.) `small_loss` was told the true rate here: 30 %. On real data nobody knows it; notebook 4 showed in two
 # stages what a wrong guess costs, and we come back to it below.
 #
 # ### Co-teaching: exchange

@@ -288,7 +288,6 @@ print("more" if left_out > 1 / 3 else "less", "than a third of the faces.")
 
 # %% tags=["nbval-ignore-output"]
 from eacbook.figures import training_curves
-from eacbook.methods.eac import WEIGHTS
 from eacbook.recording import Recording
 from eacbook.runs import find_or_train, summary_table
 
@@ -300,7 +299,7 @@ def run_of(method, seed=0):
     return find_or_train(method, network, faces, noisy, folder=RUNS, hooks=hooks, seed=seed)
 
 
-runs = {"baseline": run_of(eb.Baseline()), "eac": run_of(eb.EAC(weight=WEIGHTS["tiny"]))}
+runs = {"baseline": run_of(eb.Baseline()), "eac": run_of(eb.EAC())}
 display(summary_table(runs))
 accuracies = {name: run.summary["test_accuracy"] for name, run in runs.items()}
 chance = (accuracies["baseline"] * (1 - accuracies["baseline"]) / len(faces.test)) ** 0.5

@@ -18,7 +18,6 @@ from playwright.sync_api import expect, sync_playwright
 
 from eacbook.book import book_faces, book_run
 from eacbook.methods import EAC, Baseline
-from eacbook.methods.eac import WEIGHTS
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +58,7 @@ def new_page(browser, lab):
 @pytest.fixture(scope="session")
 def book(lab):
     """The book's faces and its two runs of seed 0, which the notebooks trained or found."""
-    methods, faces = (Baseline(), EAC(weight=WEIGHTS["tiny"])), book_faces()
+    methods, faces = (Baseline(), EAC()), book_faces()
     runs = {method.name: book_run(method, faces, folder=lab.runs) for method in methods}
     assert all(run.stored for run in runs.values())
     return faces, runs
