@@ -8,6 +8,7 @@ core are in memory at a time.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,27 @@ from eacbook.picture_files import read_picture
 from eacbook.prepared import LabelledImage
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+    (
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".jif",
+            ".mpo",
+            ".png",
+            ".apng",
+            ".gif",
+            ".bmp",
+            ".dib",
+        ),
+        *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"),
+    )
+)
+# JPEG, PNG, GIF, TIFF, WebP and AVIF, for pictures under any other name.
+STARTS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftypavi[fs]",
+    re.DOTALL,
 )
 LARGEST_IMAGE_BYTES = 1 << 26
 
@@ -57,6 +78,15 @@ Change = Callable[[Image.Image, Face], Image.Image]
 
 def is_image(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in SUFFIXES
+
+
+def starts_as_image(opener: Opener) -> bool:
+    """Whether the content is that of a picture, whatever its file is called."""
+    try:
+        with opener() as file:
+            return bool(STARTS.match(file.read(16)))
+    except (InputError, OSError):  # a damaged entry, a file that may not be read
+        return False
 
 
 def new_notes(classes: Sequence[str], reasons: Iterable[str]) -> dict[str, dict[str, Counter]]:

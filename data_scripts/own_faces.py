@@ -1,8 +1,9 @@
 """Your own faces, in folders named after their classes, to the prepared format of eacbook.
 
-A class is a folder; above the classes there may be ``train`` and ``test`` folders. Where there are
-none, the split is drawn here: by file, with the same share of every class, or by person, where the
-names of the files tell who it is, so that nobody is tested on a person that was trained on.
+A class is a folder; above or below the classes there may be ``train``, ``test`` and ``validation``
+folders, which are kept. Where there are none, the split is drawn here: by file, with the same share
+of every class, or by person, where the names of the files tell who it is, so that nobody is tested
+on a person that was trained on.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import argparse
 import hashlib
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from command import run, side, warn
-from decoding import LARGEST_IMAGE_BYTES, Face, decode_all, is_image, new_notes
+from decoding import LARGEST_IMAGE_BYTES, Face, decode_all, is_image, new_notes, starts_as_image
 from PIL import Image, ImageOps
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
-from sources import ARCHIVE, Files, open_files
+from sources import ARCHIVE, Files, cut, normal, open_files
 from tqdm import tqdm
 
 from eacbook import terminal
@@ -40,10 +42,12 @@ SYNONYMS = {
 }
 MEANING = {word: name for name, words in SYNONYMS.items() for word in (name, *words)}
 
+# Letters only, in lower case: "train_set" and "Train-Set" are "trainset".
 SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trainset", "trainingset", "fertrain"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "validset"), "validation"),
+    **dict.fromkeys(("validationset", "publictest", "fervalid"), "validation"),
+    **dict.fromkeys(("test", "testing", "testset", "testingset", "privatetest", "fertest"), "test"),
 }
 SIZE, TEST_SHARE = 112, 0.2
 
@@ -75,7 +79,8 @@ def prepare(
 
     Args:
         source: a folder, a zip or a tar (gzipped or not) of class folders, or of ``train`` and
-            ``test`` folders of them.
+            ``test`` folders of them. With ``train`` and a validation folder and no ``test``, the
+            validation folder becomes the test split, as in papers on AffectNet.
         out: the folder to make.
         classes: the folders in label order, ``"calm,excited"``, or what they mean,
             ``"Freude=happiness,Trauer=sadness"``; not needed for English names of expressions.
@@ -94,7 +99,7 @@ def prepare(
             is not possible, or an image is damaged; ``out`` does not exist then.
     """
     with open_files(source, enter=lambda name: True) as files:
-        pictures = find_pictures(files, source)
+        pictures, folders = find_pictures(files, source, classes)
         meaning = name_classes({picture.folder for picture in pictures}, classes, source)
         order = class_order(meaning)
         labels = [order.index(meaning[picture.folder]) for picture in pictures]
@@ -110,8 +115,10 @@ def prepare(
         notes = new_notes(order, REASONS)
         drawn = {"test": test, "seed": seed, "person": person}
         facts = {
-            "split": "folders" if pictures[0].split else drawn,
+            "split": "folders" if folders else drawn,
+            "split_folders": folders,
             "ignored_files": len(files) - len(pictures),
+            "ignored_kinds": ignored_kinds(files, pictures),
             "copies_between_splits": copies_between_splits(faces),
         }
         progress = tqdm(faces, unit=" images", disable=None)
@@ -132,68 +139,173 @@ def prepare(
         )
 
 
-def find_pictures(files: Files, source: Path) -> list[Picture]:
-    """The images in class folders, by path: an archive of other order is split alike."""
-    folders = {
-        path: tuple(ARCHIVE.sub("", part) for part in PurePosixPath(path).parts[:-1])
-        for path in sorted(filter(is_image, files))
-    }
+def find_pictures(
+    files: Files, source: Path, classes: str | None
+) -> tuple[list[Picture], dict[str, str]]:
+    """The images in class folders, and what each split folder became.
+
+    The pictures come by path: an archive of other order is split alike.
+    """
+    images = [path for path in files if is_image(path) or starts_as_image(files[path])]
+    folders = {path: parts_of(path)[:-1] for path in sorted(images)}
     folders = {path: parts for path, parts in folders.items() if parts}
-    # The one folder around everything, as archives have it.
-    while folders and len({parts[0] for parts in folders.values()}) == 1:
-        if min(map(len, folders.values())) == 1 or is_split(next(iter(folders.values()))[0]):
-            break
-        folders = {path: parts[1:] for path, parts in folders.items()}
     if not folders:
         raise InputError(f"{source} holds no image in a folder: expected a folder for every class")
-    top = sorted({parts[0] for parts in folders.values()})
-    if not any(map(is_split, top)):
-        return [Picture(None, parts[0], path) for path, parts in folders.items()]
-    if not all(map(is_split, top)):
+    known = set(MEANING) | (set(parse_classes(classes)) if classes else set())
+    around = enclosing(list(folders.values()), known)
+    folders = {path: parts[around:] for path, parts in folders.items()}
+    levels = {split_level(parts) for parts in folders.values()}
+    if len(levels) > 1:
+        top = by_number({parts[0] for parts in folders.values()})
         raise InputError(
-            f"{source} holds the folders {', '.join(top)}: expected either splits (train, test, "
-            "validation) or classes, not both side by side"
+            f"{source} holds the folders {several(top)}: expected either splits (train, test, "
+            "validation) or classes at one level, not both side by side"
         )
+    level = levels.pop()
+    if level is None:
+        check_taken(files, folders, around, level, source)
+        return [Picture(None, parts[0], path) for path, parts in folders.items()], {}
+    folders = {path: parts for path, parts in folders.items() if len(parts) > 1}
+    became = assign_splits({parts[level] for parts in folders.values()}, source)
+    check_taken(files, folders, around, level, source)
     pictures = [
-        Picture(SPLIT_FOLDERS[parts[0].lower()], parts[1], path)
-        for path, parts in folders.items()
-        if len(parts) > 1
+        Picture(became[parts[level]], parts[1 - level], path) for path, parts in folders.items()
     ]
-    if missing := {"train", "test"} - {picture.split for picture in pictures}:
+    return pictures, became
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """The folders of a path and its last name; an archive counts as the folder it holds."""
+    return tuple(ARCHIVE.sub("", part) for part in PurePosixPath(path).parts)
+
+
+def enclosing(folders: list[tuple[str, ...]], known: set[str]) -> int:
+    """How many folders lie around everything, as archives have them; none of them is a class."""
+    for level in range(min(map(len, folders)) - 1):
+        names = {parts[level] for parts in folders}
+        name = next(iter(names))
+        if len(names) > 1 or split_of(name) or name in known or word(name) in known:
+            return level
+    return min(map(len, folders)) - 1
+
+
+def word(folder: str) -> str:
+    """Its letters: "0_Neutral" is neutral as well; "0" alone may be anything."""
+    return "".join(filter(str.isalpha, folder)).casefold()
+
+
+def split_of(folder: str) -> str | None:
+    return SPLIT_FOLDERS.get(word(folder))
+
+
+def split_level(parts: tuple[str, ...]) -> int | None:
+    """Where the split stands: above the classes (0), below them (1) or nowhere (None)."""
+    return next((level for level, name in enumerate(parts[:2]) if split_of(name)), None)
+
+
+def assign_splits(names: set[str], source: Path) -> dict[str, str]:
+    """What each folder becomes: the official split is kept, whatever its parts are called."""
+    became = {name: split_of(name) for name in sorted(names)}
+    twice = [name for name, split in became.items() if list(became.values()).count(split) > 1]
+    if twice:
         raise InputError(
-            f"{source} holds {', '.join(top)}, and no {min(missing)} images in class folders: "
-            "expected train and test; to draw the split here, give one folder of classes"
+            f"{source} holds {several(twice)}, which mean the same split: expected one of them"
         )
-    return pictures
+    if "test" not in became.values():
+        became = {
+            name: "test" if split == "validation" else split for name, split in became.items()
+        }
+    for split in ("train", "test"):
+        if split not in became.values():
+            held = several(list(became)) if became else "split folders"
+            raise InputError(
+                f"{source} holds {held}, and no {split} images in class folders: expected train "
+                "and test (or validation); to draw the split here, give one folder of classes"
+            )
+    return became
 
 
-def is_split(folder: str) -> bool:
-    return folder.lower() in SPLIT_FOLDERS
+def check_taken(
+    files: Files, taken: dict[str, tuple], around: int, level: int | None, source: Path
+) -> None:
+    """A class or split folder from which no picture is taken must not vanish in silence."""
+    depth = 1 if level is None else 2
+    seen = {parts[: length + 1] for parts in taken.values() for length in range(depth)}
+    # The folder around all, as it is written.
+    outside = parts_of(next(iter(taken)))[:around] if taken else ()
+    lost = {}
+    for path in sorted(files.folders | {path for path in files.broken if not is_image(path)}):
+        parts = parts_of(path)
+        if parts[:around] != outside or not around < len(parts) <= around + depth:
+            continue
+        parts = parts[around:]
+        if level is not None and len(parts) == 1 + level and not split_of(parts[level]):
+            continue  # beside the splits there may be anything
+        if level == 0 and not split_of(parts[0]):
+            continue
+        if parts not in seen and parts[:-1] not in lost:
+            lost[parts] = path
+    if lost:
+        raise InputError(
+            f"{source}: no picture was taken from "
+            f"{several([why_lost(files, path) for path in lost.values()])}; expected images of every "
+            "class (remove the folder if it is none)"
+        )
+
+
+def why_lost(files: Files, path: str) -> str:
+    if path in files.broken:
+        return f"{cut(path)} (a link that leads nowhere)"
+    inside = [name for name in files if name.startswith(path + "/")]
+    what = f"{len(inside)} files, such as {cut(inside[0])}" if inside else "no file in it"
+    return f"{cut(path)} ({what})"
+
+
+def ignored_kinds(files: Files, pictures: list[Picture]) -> dict[str, int]:
+    """How many files of each ending were left out."""
+    taken = {picture.path for picture in pictures}
+    endings = (cut(PurePosixPath(path).suffix.lower(), 20) for path in files if path not in taken)
+    return dict(Counter(ending or "without ending" for ending in endings))
+
+
+def by_number(names: Iterable[str]) -> list[str]:
+    """In order; numbers by their value, so that 10 comes after 9."""
+    return sorted(names, key=lambda name: [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ])  # fmt: skip
+
+
+def several(names: list[str], most: int = 12) -> str:
+    """Names for a message, not more than a few."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(cut(name, 200) for name in names[:most]) + more
+
+
+def parse_classes(classes: str) -> dict[str, str]:
+    """Folders and what they mean, in label order."""
+    pairs = [item.strip().partition("=") for item in normal(classes).split(",")]
+    return {folder: name or folder for folder, _, name in pairs}
 
 
 def name_classes(folders: set[str], classes: str | None, source: Path) -> dict[str, str]:
     """What each folder means, in label order where ``classes`` says so."""
     if classes is None:
-        # "0_Neutral" is neutral as well; "0" alone may be anything.
-        meaning = {
-            folder: MEANING.get("".join(filter(str.isalpha, folder)).casefold())
-            for folder in sorted(folders)
-        }
+        meaning = {folder: MEANING.get(word(folder)) for folder in by_number(folders)}
         unknown = [folder for folder, name in meaning.items() if name is None]
         if unknown:
             which = "none" if len(unknown) == len(meaning) else "only some"
             raise InputError(
                 f"{source}: {which} of the class folders are names of expressions known here, "
-                f"these are not: {', '.join(unknown)}. Name all folders in label order, --classes "
-                f"{','.join(meaning)}, or say what they mean, --classes {unknown[0]}=happiness,..."
+                f"these are not: {several(unknown)}. Name all folders in label order, --classes "
+                f"{several(list(meaning)).replace(', ', ',')}, or say what they mean, --classes "
+                f"{cut(unknown[0])}=happiness,..."
             )
         return meaning
-    pairs = [item.strip().partition("=") for item in classes.split(",")]
-    meaning = {folder: name or folder for folder, _, name in pairs}
-    if len(meaning) != len(pairs) or set(meaning) != folders:
+    meaning = parse_classes(classes)
+    if len(meaning) != classes.count(",") + 1 or set(meaning) != folders:
         raise InputError(
-            f"--classes names {', '.join(folder for folder, _, _ in pairs)}; {source} has the "
-            f"class folders {', '.join(sorted(folders))}: expected each of them once"
+            f"--classes names {several(list(meaning))}; {source} has the class folders "
+            f"{several(by_number(folders))}: expected each of them once"
         )
     return meaning
 
@@ -208,7 +320,7 @@ def find_persons(pictures: list[Picture], person: str | None) -> list[str] | Non
     if person is None:
         return None
     try:
-        pattern = re.compile(person)
+        pattern = re.compile(normal(person))
     except re.error as error:
         raise InputError(f"--person {person!r} is no regular expression ({error})") from error
     if pattern.groups != 1:
@@ -252,7 +364,7 @@ def check_persons(splits: list[str], persons: list[str], source: Path) -> None:
     for split, name in zip(splits, persons, strict=True):
         if seen.setdefault(name, split) != split:
             raise InputError(
-                f"{source}: the person {name!r} stands in {seen[name]} and in {split}, expected "
+                f"{source}: the person {cut(name)!r} stands in {seen[name]} and in {split}, expected "
                 "every person in one split"
             )
 
@@ -269,7 +381,8 @@ def copies_between_splits(faces: Iterable[Face]) -> int:
     """How many pictures stand, byte for byte, in more than one split."""
     splits = defaultdict(set)
     for face in faces:
-        with face.opener() as file:
+        # What is damaged is said, or skipped, where it is decoded.
+        with suppress(InputError), face.opener() as file:
             splits[hashlib.sha256(file.read(LARGEST_IMAGE_BYTES)).digest()].add(face.split)
     return sum(len(of_one) > 1 for of_one in splits.values())
 
@@ -311,8 +424,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     source, out = options.pop("source"), options.pop("out")
     notes = run(parser, out, lambda: prepare(source, out, **options), REASONS)["notes"]
+    if notes["split_folders"]:
+        became = [f"{folder} became {split}" for folder, split in notes["split_folders"].items()]
+        print(f"The split of the folders was kept: {several(became)}.")
     if notes["ignored_files"]:
-        warn(f"{notes['ignored_files']} files are no images in class folders and were left out")
+        kinds = [f"{count} {ending}" for ending, count in notes["ignored_kinds"].items()]
+        warn(
+            f"{notes['ignored_files']} files are no images in class folders and were left out "
+            f"({several(kinds)})"
+        )
     if notes["copies_between_splits"]:
         warn(
             f"{notes['copies_between_splits']} pictures stand, byte for byte, in more than one "

@@ -2,7 +2,8 @@
 
 Archives are read in place and never unpacked. They are hostile until checked: one entry that is a
 link or points outside condemns its archive, and what decompresses to far more than was downloaded
-is refused.
+is refused. Names are Unicode in its composed form (NFC), as are the lines of tables, so that a name
+from a Mac is the same name.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import lzma
 import os
 import re
 import stat
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -27,27 +30,42 @@ from typing import BinaryIO, TypeVar
 from eacbook.errors import InputError
 
 Opener = Callable[[], BinaryIO]
-Files = dict[str, Opener]
 K = TypeVar("K", bound=Hashable)
 
 # RuntimeError is what zipfile says of an encrypted entry or an unknown compression.
 DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error),
-    *(EOFError, RuntimeError),
+    *(EOFError, RuntimeError, lzma.LZMAError),
 )
 
 ARCHIVE = re.compile(r"\.(zip|tar|tar\.gz|tgz)$", re.IGNORECASE)
+GZIPPED_TABLE = re.compile(r"(?<=\.csv|\.txt)\.gz$", re.IGNORECASE)
 NOT_READ = {b"Rar!\x1a\x07": "RAR", b"7z\xbc\xaf\x27\x1c": "7z"}
 HIDDEN = re.compile(r"(^|/)(\.|__MACOSX/)")  # what macOS adds to an archive
 
 # An archive in an archive is honest, a deeper nest or a hundredfold growth is a trap.
 DEEPEST, LARGEST_GROWTH = 2, 100
-LONGEST_LINE = 1 << 16
+LONGEST_LINE, LONGEST_NAME = 1 << 16, 1000
+MOST_LINKS = 3  # of folders, one inside the other
+
+
+class Files(dict[str, Opener]):
+    """By path, what opens each file, and what there is beside the files.
+
+    Attributes:
+        folders: paths of all folders, also of those without a file.
+        broken: paths of links that lead nowhere.
+    """
+
+    def __init__(self, files: Iterable[tuple[str, Opener]] = ()):
+        super().__init__(files)
+        self.folders: set[str] = set()
+        self.broken: set[str] = set()
 
 
 @contextmanager
 def open_files(source: Path, enter: Callable[[str], bool] = lambda name: False) -> Iterator[Files]:
-    """By name, what opens each file of a folder or an archive; in the order that reads fastest.
+    """The files of a folder or an archive, in the order that reads fastest.
 
     Args:
         source: a folder, a zip, or a tar, gzipped or not.
@@ -57,8 +75,8 @@ def open_files(source: Path, enter: Callable[[str], bool] = lambda name: False) 
     Raises:
         InputError: there is no such source, or it is damaged, a trap, or of another kind.
     """
-    try:
-        with ExitStack() as stack:
+    with ExitStack() as stack:
+        with naming(str(source)):
             if source.is_dir():
                 files, size = list_folder(source), None
             elif source.is_file():
@@ -66,68 +84,194 @@ def open_files(source: Path, enter: Callable[[str], bool] = lambda name: False) 
                 files, size = list_archive(file, str(source), stack), source.stat().st_size
             else:
                 raise InputError(f"there is no file or folder {source}")
-            yield dict(Nest(str(source), stack, enter, size).expand(files))
-    except DAMAGED as error:
-        raise InputError(
-            f"{source} is truncated, damaged or encrypted ({error}): download it again"
-        ) from error
+            files = Nest(str(source), stack, enter, size).read(files)
+        yield files
 
 
 def list_folder(folder: Path) -> Files:
-    """Linked files are the user's own and are read; linked folders are not entered."""
+    """Links are the user's own and are followed; one that leads back is an empty folder."""
+    files = Files()
 
-    def paths(of: str) -> Iterator[str]:
-        with os.scandir(of) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from paths(entry.path)
-                elif entry.is_file():
-                    yield entry.path
+    def walk(of: str, name: str, above: tuple[str, ...], links: int) -> None:
+        try:
+            with os.scandir(of) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f"the folder {of} cannot be read ({error.strerror})") from error
+        for entry in inside:
+            path = name + normal(entry.name)
+            if not os.path.exists(entry.path):  # noqa: PTH110 (300,000 files: a Path costs more)
+                files.broken.add(path)
+            elif entry.is_dir():
+                files.folders.add(path)
+                real = os.path.realpath(entry.path)
+                deeper = links + entry.is_symlink()
+                if deeper > MOST_LINKS:
+                    raise InputError(
+                        f"{cut(entry.path)} is a link in a linked folder in another: give the "
+                        "folder itself"
+                    )
+                if real not in above:
+                    walk(entry.path, path + "/", (*above, real), deeper)
+            elif entry.is_file():
+                if path in files:
+                    raise InputError(
+                        f"{folder} holds two files {cut(path)!r}, whose names differ only in "
+                        "how Unicode writes them: rename one"
+                    )
+                files[path] = partial(open, entry.path, "rb")
 
-    start = len(os.path.join(folder, ""))  # noqa: PTH118 (a Path drops the last separator)
-    names = sorted((path[start:].replace(os.sep, "/"), path) for path in paths(str(folder)))
-    return {name: partial(open, path, "rb") for name, path in names}
+    walk(str(folder), "", (os.path.realpath(folder),), 0)
+    return in_order(files)
 
 
 def list_archive(file: BinaryIO, name: str, stack: ExitStack) -> Files:
     start = file.read(512)
     file.seek(0)
-    if start.startswith(b"PK"):
-        archive = stack.enter_context(zipfile.ZipFile(file))
-        return dict(sorted(zip_entries(archive, name)))
-    if start.startswith(b"\x1f\x8b") or start[257:262] == b"ustar":
-        # Left in the order of the archive: to go back in a gzip is to read it from the start.
-        return dict(tar_entries(stack.enter_context(tarfile.open(fileobj=file)), name))
+    is_tar, is_gzip = start[257:262] == b"ustar", start.startswith(b"\x1f\x8b")
+    try:
+        if is_gzip and b"\0" not in (table := gzip.GzipFile(fileobj=file).read(512)) and table:
+            return gzipped_table(file, Path(name).name)
+        file.seek(0)
+        if is_gzip or is_tar:
+            # Left in the order of the archive: to go back in a gzip is to read it from the start.
+            return list_entries(stack.enter_context(tarfile.open(fileobj=file)), name, tar_entries)
+        # A zip may have anything before it, as one that unpacks itself has.
+        if start.startswith(b"PK") or zipfile.is_zipfile(file):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            return in_order(list_entries(archive, name, zip_entries))
+    except (InputError, *DAMAGED):
+        raise
+    except Exception as error:  # what the headers of a damaged archive do to their reader
+        raise InputError(f"{name} is truncated, damaged or encrypted ({cut(error)})") from error
     for magic, kind in NOT_READ.items():
         if start.startswith(magic):
             raise InputError(f"{name} is a {kind} archive: unpack it and give the folder")
     raise InputError(f"{name} is neither a folder, a zip, a tar nor a tar.gz")
 
 
-def zip_entries(archive: zipfile.ZipFile, source: str) -> Iterator[tuple[str, Opener]]:
+def gzipped_table(file: BinaryIO, name: str) -> Files:
+    """A text that was gzipped by itself, under its name without ``.gz``."""
+
+    def opener() -> BinaryIO:
+        file.seek(0)
+        return checked(gzip.GzipFile(fileobj=file), name)
+
+    return Files([(name.removesuffix(".gz"), opener)])
+
+
+def list_entries(archive, source: str, entries: Callable) -> Files:
+    """The last entry of a name counts, as for ``unzip`` and ``tar``."""
+    files, written = Files(), {}
+    for raw, is_plain, is_folder, opener in entries(archive):
+        name = safe_name(raw, source, is_plain=is_plain)
+        if is_folder:
+            files.folders.add(name)
+            continue
+        if written.setdefault(name, raw) != raw:
+            raise InputError(
+                f"{source} holds the entries {cut(written[name])!r} and {cut(raw)!r}, which are "
+                "the same name: expected one of them"
+            )
+        files.pop(name, None)  # so that it stands where its last entry does
+        files[name] = partial(open_entry, opener, f"{source}: the entry {name}")
+    files.folders.update(parent for name in files for parent in parents(name))
+    return files
+
+
+def zip_entries(archive: zipfile.ZipFile) -> Iterator[tuple[str, bool, bool, Opener]]:
     for entry in archive.infolist():
         is_link = stat.S_ISLNK(entry.external_attr >> 16)
-        name = safe_name(entry.filename, source, is_plain=not is_link)
-        if not entry.is_dir():
-            yield name, partial(archive.open, entry)
+        is_folder = entry.is_dir() or entry.filename.endswith("\\")
+        yield entry.filename, not is_link, is_folder, partial(archive.open, entry)
 
 
-def tar_entries(archive: tarfile.TarFile, source: str) -> Iterator[tuple[str, Opener]]:
+def tar_entries(archive: tarfile.TarFile) -> Iterator[tuple[str, bool, bool, Opener]]:
     for entry in archive:
-        name = safe_name(entry.name, source, is_plain=entry.isfile() or entry.isdir())
-        if entry.isfile():
-            yield name, partial(archive.extractfile, entry)
+        is_plain = entry.isfile() or entry.isdir()
+        yield entry.name, is_plain, entry.isdir(), partial(archive.extractfile, entry)
 
 
 def safe_name(name: str, source: str, *, is_plain: bool) -> str:
     """The name of an entry, if it is one that an honest archive could hold."""
-    path = PurePosixPath(name.replace("\\", "/"))
+    if len(name) > LONGEST_NAME:
+        raise InputError(
+            f"{source}: the entry {cut(name)!r} has a name of {len(name):,} characters, expected at "
+            f"most {LONGEST_NAME:,}: refused whole"
+        )
+    path = PurePosixPath(normal(name.replace("\\", "/")))
     if not is_plain or path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
         raise InputError(
-            f"{source}: the entry {name!r} is a link, a device or points outside the archive, "
+            f"{source}: the entry {cut(name)!r} is a link, a device or points outside the archive, "
             "expected plain files: refused whole"
         )
     return str(path)
+
+
+def normal(text: str) -> str:
+    """Unicode in its composed form: a Mac decomposes the letters of a name, others do not."""
+    return unicodedata.normalize("NFC", text)
+
+
+def cut(text: object, most: int = 80) -> str:
+    """The start of what may be long, in one line, for a message."""
+    text = re.sub(r"[\r\n]+\s*", " ", str(text))
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def in_order(files: Files) -> Files:
+    ordered = Files(sorted(files.items(), key=lambda pair: pair[0]))
+    ordered.folders, ordered.broken = files.folders, files.broken
+    return ordered
+
+
+def parents(name: str) -> list[str]:
+    return [str(parent) for parent in PurePosixPath(name).parents[:-1]]
+
+
+class Entry(io.RawIOBase):
+    """An entry of an archive; what is wrong with it is said with its name."""
+
+    def __init__(self, stream: BinaryIO, name: str):
+        self.stream, self.name = stream, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        with naming(self.name):
+            data = self.stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
+
+def open_entry(opener: Opener, name: str) -> BinaryIO:
+    with naming(name):
+        return checked(opener(), name)
+
+
+def checked(stream: BinaryIO, name: str) -> BinaryIO:
+    return io.BufferedReader(Entry(stream, name), 1 << 16)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Say which entry is damaged, and not only how."""
+    try:
+        yield
+    except NotImplementedError as error:  # Deflate64, for example
+        raise InputError(
+            f"{name} is compressed in a way that is not read ({cut(error)}): unpack the archive "
+            "and give the folder"
+        ) from error
+    except (*DAMAGED, OSError) as error:  # bz2 says OSError
+        raise InputError(
+            f"{name} is truncated, damaged or encrypted ({cut(error, 200)}): download it again"
+        ) from error
 
 
 @dataclass
@@ -149,25 +293,35 @@ class Nest:
     def __post_init__(self):
         self.room = None if self.size is None else LARGEST_GROWTH * self.size
 
-    def expand(
-        self, files: Files, prefix: str = "", depth: int = 0
-    ) -> Iterator[tuple[str, Opener]]:
-        unpacked = {parent for name in files for parent in map(str, PurePosixPath(name).parents)}
+    def read(self, files: Files) -> Files:
+        """All files, those of the archives that are entered under the archive's name."""
+        found = Files()
+        self.expand(files, found, "", 0)
+        return found
+
+    def expand(self, files: Files, found: Files, prefix: str, depth: int) -> None:
+        for names, all_names in ((files.folders, found.folders), (files.broken, found.broken)):
+            all_names.update(prefix + name for name in names if not HIDDEN.search(name))
         for name, opener in files.items():
             path = prefix + name
             if HIDDEN.search(name):
                 continue
-            is_new = ARCHIVE.search(name) and ARCHIVE.sub("", name) not in unpacked
+            table, is_gzipped = GZIPPED_TABLE.subn("", name)
+            if is_gzipped and table not in files:
+                found[prefix + table] = partial(gunzipped, opener, path)
+                continue
+            is_new = ARCHIVE.search(name) and ARCHIVE.sub("", name) not in files.folders
             if not is_new or not self.enter(path):
-                yield path, opener
+                found[path] = opener
                 continue
             if depth == DEEPEST:
                 raise InputError(
                     f"{self.source}: {path} is an archive in an archive in an archive: refused"
                 )
-            yield from self.inside(opener, path, depth)
+            found.folders.add(path)
+            self.inside(opener, found, path, depth)
 
-    def inside(self, opener: Opener, path: str, depth: int) -> Iterator[tuple[str, Opener]]:
+    def inside(self, opener: Opener, found: Files, path: str, depth: int) -> None:
         if self.size is None:  # a file of the user's folder is the outermost archive
             file = self.stack.enter_context(opener())
             nest = Nest(self.source, self.stack, self.enter, file.seek(0, io.SEEK_END))
@@ -177,8 +331,10 @@ class Nest:
         try:
             files = list_archive(file, f"{self.source}/{path}", self.stack)
         except DAMAGED as error:
-            raise InputError(f"{self.source}/{path} is damaged or encrypted ({error})") from error
-        yield from nest.expand(files, f"{path}/", depth + 1)
+            raise InputError(
+                f"{self.source}/{path} is damaged or encrypted ({cut(error)})"
+            ) from error
+        nest.expand(files, found, f"{path}/", depth + 1)
 
     def copy(self, opener: Opener, path: str) -> BinaryIO:
         """A temporary file without a name: to seek in a compressed entry is to read it again."""
@@ -197,6 +353,10 @@ class Nest:
         return file
 
 
+def gunzipped(opener: Opener, name: str) -> BinaryIO:
+    return checked(gzip.GzipFile(fileobj=opener()), name)
+
+
 def index(pairs: Iterable[tuple[K, str]], source: Path) -> dict[K, str]:
     """Paths by what they are to be found by, each by its own."""
     paths: dict[K, str] = {}
@@ -209,6 +369,8 @@ def index(pairs: Iterable[tuple[K, str]], source: Path) -> dict[K, str]:
 
 def read_lines(opener: Opener, name: str, most: int) -> Iterator[str]:
     """Lines of a text of any encoding close to UTF-8, with their ends, one in memory at a time.
+
+    Letters are composed (NFC), as in the names of files.
 
     Raises:
         InputError: there are over ``most`` lines, or one is endless.
@@ -223,7 +385,7 @@ def read_lines(opener: Opener, name: str, most: int) -> Iterator[str]:
                 )
             if count > most:
                 raise InputError(f"{name} has over {most:,} lines: no such list")
-            yield line
+            yield normal(line)
 
 
 def read_csv(opener: Opener, name: str, most: int) -> Iterator[tuple[int, list[str]]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,10 +77,16 @@ def write_votes(path, rows=ROWS):
     return path
 
 
+def emotion_of(votes):
+    """FER2013's own label, as if it were that of most voters; neutral where it has none for it."""
+    choice = ferplus.most_voted(votes)
+    return ferplus.EMOTIONS.index(choice if choice in ferplus.EMOTIONS else "neutral")
+
+
 def write_pixels(path, rows=ROWS, pixels=PIXELS):
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
-        f"0,{' '.join(map(str, image.ravel().tolist()))},{row[0]}"
+        f"{emotion_of(row[2])},{' '.join(map(str, image.ravel().tolist()))},{row[0]}"
         for row, image in zip(rows, pixels, strict=True)
     ]
     path.write_text("\n".join(["emotion,pixels,Usage", *lines]) + "\n")
@@ -385,7 +393,10 @@ REFUSED = {
     "pixels columns": lambda here: changed_pixels(
         here, "emotion,pixels,Usage", "emotion,pixels", "line 1: 'emotion,pixels', expected the col"
     ),
-    "row of a column": lambda here: changed_pixels(here, "0,", "", "line 2: 2 columns, expected 3"),
+    "row of a column": lambda here: changed_pixels(here, "\n3,", "\n", "line 2: 2 columns, expected 3"),
+    "no emotion": lambda here: changed_pixels(
+        here, "\n3,", "\n7,", "line 2: the emotion is '7', expected 0 to 6"
+    ),
     "too few pixels": lambda here: changed_pixels(
         here, FIRST_ROW, FIRST_ROW.rsplit(" ", 1)[0], "line 2 .fer0000000.png.: 2303 pixels, expec"
     ),
@@ -431,6 +442,104 @@ def test_what_is_no_ferplus_is_refused_and_nothing_is_left(tmp_path, case):
         ferplus.prepare(source, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+# Rows whose own label is that of the votes in two of three, as FER2013's is about; and reorderings.
+
+
+def many_rows(count, agreement=0.65, chance=None):
+    """Usage, emotion and votes of rows in the order of FERPlus."""
+    chance = chance or np.random.default_rng(0)
+    usages = np.repeat(list(FOLDERS), [count * 8 // 10, count // 10, count - count * 9 // 10])
+    seen = chance.choice(7, count, p=(0.085, 0.005, 0.022, 0.289, 0.12, 0.127, 0.352))
+    own = np.where(chance.random(count) < agreement, seen, chance.integers(0, 7, count))
+    votes = [
+        tuple(8 if name == ferplus.EMOTIONS[label] else 0 for name in ferplus.CHOICES)
+        for label in seen
+    ]
+    return usages, own, votes
+
+
+def refusal(usages, own, votes):
+    """What is said of such a table, or None."""
+    faces = [
+        ferplus.Face(ferplus.USAGES[usage], f"fer{row:07d}.png", vote)
+        for row, (usage, vote) in enumerate(zip(usages, votes, strict=True))
+    ]
+    lines = [f"{emotion},0,{usage}" for usage, emotion in zip(usages, own, strict=True)]
+    table = "\n".join(["emotion,pixels,Usage", *lines]).encode()
+    try:
+        assert len(list(ferplus.read_pixels(lambda: io.BytesIO(table), "f.csv", faces))) == len(own)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def moved(own, start, length, by):
+    """A block of rows cut out and put in ``by`` rows further down."""
+    return np.concatenate(
+        [own[:start], own[start + length : start + length + by], own[start : start + length],
+         own[start + length + by :]]
+    )  # fmt: skip
+
+
+REORDERINGS = {
+    "shuffled": lambda own: np.random.default_rng(1).permutation(own),
+    "sorted": np.sort,
+    "shifted by one": lambda own: np.roll(own, 1),
+    "reversed": lambda own: own[::-1],
+    "a block moved": lambda own: moved(own, len(own) // 4, len(own) // 10, len(own) // 10),
+    "one row lost, one doubled": lambda own: np.concatenate([own[:9], own[10:], own[-1:]]),
+}
+
+
+@pytest.mark.parametrize("name", REORDERINGS)
+@pytest.mark.parametrize("count", [1000, 5000])
+def test_rows_in_another_order_than_the_votes_are_refused(name, count):
+    usages, own, votes = many_rows(count)
+    message = refusal(usages, reordered_within(usages, own, REORDERINGS[name]), votes)
+    assert re.search(
+        r"f\.csv: in lines \d+ to \d+ the emotion is that of the votes in only [\d,]+ of [\d,]+ rows, "
+        r"where about 65 % are usual and \d+% come by chance",
+        message,
+    )
+
+
+def reordered_within(usages, own, change):
+    """The Usage of a row stays, as it is compared by itself."""
+    parts = [own[usages == usage] for usage in FOLDERS]
+    return np.concatenate([change(parts[0]), *parts[1:]])
+
+
+@pytest.mark.parametrize("agreement", [0.5, 0.6, 0.7, 1])
+def test_the_same_order_is_taken_however_well_people_agreed(agreement):
+    # The share that agrees by chance comes on top: the true one of 0.5 is 0.57 here.
+    chance = np.random.default_rng(1)
+    assert not [r for _ in range(10) if (r := refusal(*many_rows(3000, agreement, chance)))]
+
+
+@pytest.mark.parametrize("name", REORDERINGS)
+def test_small_tables_of_one_mind_are_told_from_reordered_ones(name):
+    usages, own, votes = many_rows(400, 1)
+    assert refusal(usages, own, votes) is None
+    reordered = reordered_within(usages, own, REORDERINGS[name])
+    assert "in the same order as in fer2013new.csv" in refusal(usages, reordered, votes)
+
+
+@pytest.mark.parametrize("gzipped", ["pixels", "votes", "both in a tar"])
+def test_gzipped_tables_are_read(tmp_path, gzipped):
+    source = csv_with_votes(tmp_path)
+    names = {"pixels": ["fer2013.csv"], "votes": ["fer2013new.csv"]}
+    for name in names.get(gzipped, ["fer2013.csv", "fer2013new.csv"]):
+        path = tmp_path / name
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    if gzipped == "both in a tar":
+        source = pack(tmp_path, tmp_path.parent / f"{tmp_path.name}.tar")
+    elif gzipped == "pixels":
+        source = tmp_path / "fer2013.csv.gz"
+    ferplus.prepare(source, tmp_path / "out")
+    assert len(load_faces(tmp_path / "out").train) == 3
 
 
 def test_votes_for_folders_are_refused(tmp_path):
@@ -642,7 +751,7 @@ def test_the_real_faces_in_both_forms(tmp_path):
             np.asarray(Image.open(archive.open(f"{FOLDERS[row.usage]}/{row[2]}")))
             for row in some.itertuples()
         ]
-    rows = [(row.usage, row[2], row[4:]) for row in some.itertuples()]
+    rows = [(row.usage, row[2], tuple(row[4:])) for row in some.itertuples()]
     write_pixels(tmp_path / "fer2013.csv", rows, pixels)
     write_votes(tmp_path / "fer2013new.csv", rows)
     ferplus.prepare(tmp_path / "fer2013.csv", tmp_path / "csv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -253,11 +254,19 @@ REFUSED = {
         "expected each of them once",
     ),
     "splits beside classes": (class_and_split, "holds the folders happy, train: expected either"),
-    "no test": (
-        lambda here: (write_splits(here / "faces", ("train", "val")), {}),
-        "holds train, val, and no test images in class folders: expected train and test",
+    "train alone": (
+        lambda here: (write_splits(here / "faces", ("train",)), {}),
+        "holds train, and no test images in class folders: expected train and test",
     ),
-    "untrained class": (without_training_images, "no training image of sadness, expected at lea"),
+    "no training folder": (
+        lambda here: (write_splits(here / "faces", ("val", "test")), {}),
+        "holds test, val, and no train images in class folders: expected train and test",
+    ),
+    "validation twice": (
+        lambda here: (write_splits(here / "faces", ("train", "val", "valid")), {}),
+        "holds val, valid, which mean the same split: expected one of them",
+    ),
+    "untrained class": (without_training_images, r"no picture was taken from train/sad \(no file"),
     "one class": (
         lambda here: (write_classes(here / "faces", ("happy",)), {}), "only happiness, expected",
     ),
@@ -309,11 +318,142 @@ def test_what_is_not_clear_is_refused_and_nothing_is_left(tmp_path, case):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-def test_linked_folders_are_not_entered(tmp_path):
-    root = write_classes(tmp_path / "faces", ("happy", "sad"))
+def test_linked_folders_are_entered_and_those_that_lead_back_are_not(tmp_path):
+    root = write_classes(tmp_path / "faces", ("happy",))
+    write_classes(tmp_path / "elsewhere", ("sad",), first=1)
+    (root / "sad").symlink_to("../elsewhere/sad", target_is_directory=True)
     (root / "happy" / "round").symlink_to(root, target_is_directory=True)
     description = own_faces.prepare(root, tmp_path / "out", size=16)
-    assert sum(description["counts"].values()) == 20
+    assert description["counts"] == {"train": 16, "test": 4}
+
+
+def only(folder, data, *names):
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [
+        *(("JPEG", ".jfif"), ("JPEG", ".jpe"), ("JPEG", ""), ("GIF", ".gif"), ("PNG", ".picture")),
+        *(("TIFF", ".TIF"), ("WEBP", ".jpg"), ("AVIF", ".avif")),
+    ],
+)
+def test_pictures_are_known_by_what_is_in_them(tmp_path, kind, suffix):
+    if kind == "AVIF" and kind not in Image.registered_extensions().values():
+        pytest.skip("this Pillow was built without AVIF")
+    root = write_classes(tmp_path / "faces", ("happy",), 5)
+    (root / "fear").mkdir()
+    for number in range(5):
+        (root / "fear" / f"{number}{suffix}").write_bytes(picture(50 + number, kind=kind))
+    description = own_faces.prepare(root, tmp_path / "out", size=16)
+    assert description["classes"] == ["fear", "happiness"]
+    assert sum(description["counts"].values()) == 10
+
+
+def linked_to_nothing(folder):
+    folder.symlink_to("nowhere")
+
+
+def linked_round(folder):
+    folder.symlink_to(folder.name)
+
+
+LOST = {
+    "empty": (Path.mkdir, r"anger \(no file in it\)"),
+    "HEIC": (
+        lambda folder: only(folder, b"\0\0\0\x18ftypheic", "1.heic", "2.heic"),
+        r"anger \(2 files, such as .*anger/1\.heic\)",
+    ),
+    "text": (lambda folder: only(folder, b"text", "1"), r"anger \(1 files, such as .*anger/1\)"),
+    "broken link": (linked_to_nothing, r"anger \(a link that leads nowhere\)"),
+    "link to itself": (linked_round, r"anger \(a link that leads nowhere\)"),
+    "link to the folder around": (lambda folder: folder.symlink_to("."), r"anger \(no file in it\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LOST)
+@pytest.mark.parametrize("layout", ["classes", "splits", "splits below", "around", "zip"])
+def test_no_class_vanishes_in_silence(tmp_path, kind, layout):
+    make, message = LOST[kind]
+    root = tmp_path / "faces"
+    if layout == "splits":
+        write_splits(root)
+        make(root / "train" / "anger")
+    elif layout == "splits below":
+        for place, name in enumerate(("happy", "sad")):
+            write_classes(root / name, ("train", "test"), 4, place)
+        make(root / "anger")
+    else:
+        write_classes(root)
+        make(root / "anger")
+    source = root
+    if layout == "around":
+        (tmp_path / "in").mkdir()
+        source = (root.rename(tmp_path / "in" / "faces")).parent
+    elif layout == "zip":
+        if "link" in kind:
+            pytest.skip("a link in an archive condemns it")
+        source = tmp_path / "faces.zip"
+        with zipfile.ZipFile(source, "w") as file:
+            for path in sorted(root.rglob("*")):
+                file.write(path, path.relative_to(root))
+    with pytest.raises(InputError, match="no picture was taken from .*" + message):
+        own_faces.prepare(source, tmp_path / "out", size=16)
+    assert not (tmp_path / "out").exists()
+
+
+LAYOUTS = {
+    "POSTER_V2's RAF-DB": ("train", "valid"),
+    "Kaggle's AffectNet": ("Train", "VAL"),
+    "Kaggle's FER2013": ("images/train", "images/validation"),
+    "train and test": ("train", "test"),
+    "Training, PublicTest, PrivateTest": ("Training", "PrivateTest", "PublicTest"),
+    "FERPlus's": ("FER2013Train", "FER2013Test", "FER2013Valid"),
+    "sets": ("train_set", "test_set", "val_set"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("below", [False, True], ids=["split/class", "class/split"])
+def test_an_official_split_is_kept_and_said(tmp_path, name, below, capsys):
+    splits, numbers = LAYOUTS[name], [str(number) for number in range(12)]
+    root = write_splits(tmp_path / "faces", splits, numbers)
+    if below:
+        for split in splits:
+            for number in numbers:
+                (root / number).mkdir(exist_ok=True)
+                (root / split / number).rename(root / number / Path(split).name)
+            (root / split).rmdir()
+        if "/" in splits[0]:
+            (root / "images").rmdir()
+    with pytest.raises(InputError, match="--classes 0,1,2,3,4,5,6,7,8,9,10,11, or"):
+        own_faces.prepare(root, tmp_path / "out", size=16)
+    classes = ",".join(f"{number}=class {number}" for number in numbers)
+    own_faces.main([str(root), "--out", str(tmp_path / "out"), "--size=16", "--classes", classes])
+    data = load_faces(tmp_path / "out")
+    assert data.classes == tuple(f"class {number}" for number in numbers)
+    counts = [48, 36, 24][: len(splits)]
+    found = [len(data.train), len(data.test), len(data.validation or ())]
+    assert found[: len(splits)] == counts and (len(splits) == 3 or data.validation is None)
+    said = capsys.readouterr().out
+    for split, became in zip(splits, ("train", "test", "validation"), strict=False):
+        assert f"{Path(split).name} became {became}" in said
+
+
+def test_a_name_is_the_same_however_unicode_writes_it(tmp_path):
+    root = write_classes(tmp_path / "faces", ("Freude", unicodedata.normalize("NFD", "Ärger")), 5)
+    description = own_faces.prepare(root, tmp_path / "out", size=16, classes="Freude,Ärger")
+    assert description["classes"] == ["Freude", "Ärger"]
+    composed, apart = (
+        root / f"Freude/{unicodedata.normalize(form, 'é')}.png" for form in ("NFC", "NFD")
+    )
+    composed.write_bytes(picture(1))
+    apart.write_bytes(picture(2))
+    if len(list((root / "Freude").glob("*"))) == 7:  # a Mac's disk takes them for one
+        with pytest.raises(InputError, match="holds two files 'Freude/é.png', whose names differ"):
+            own_faces.prepare(root, tmp_path / "again", size=16, classes="Freude,Ärger")
 
 
 @pytest.mark.parametrize("value", ["0", "1", "-0.2", "nan", "a fifth"])
