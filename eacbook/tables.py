@@ -33,7 +33,8 @@ KEYS = ["data", "noise", "method"]
 HOW = (
     "In percent, mean ± standard deviation over the seeds. Test accuracy (ours and the paper's) is the "
     "mean of the last five epochs; memorised is the share of the wrong training labels that the trained "
-    "network predicts as given."
+    "network predicts as given. A seed gives the same numbers again on the same kind of processor with "
+    "the same number of threads; on another machine the accuracy of one run differs by up to 3 points."
 )
 
 IN_LATEX = str.maketrans(
