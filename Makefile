@@ -12,7 +12,7 @@ NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 $(NOTEBO
 # A core for each file, in the order in which they stand: a small network gains little by a second thread.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo lab test test-colab notebooks table clean help
+.PHONY: demo lab test test-colab reliability notebooks table clean help
 
 help:           ## show these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -36,6 +36,9 @@ test-colab: $(COLAB_READY)  ## the notebooks on the packages of Colab, none of w
 	$(COLAB)/python -m pip install --quiet --disable-pip-version-check .
 	$(COLAB)/python tests/colab/check_stack.py
 	export EACBOOK_RUNS=$(or $(abspath $(EACBOOK_RUNS)),$$(mktemp -d)) && $(COLAB)/python $(NBVAL)
+
+reliability: $(READY)  ## thousands of malformed inputs and a hundred kills; writes docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability $(ARGS)
 
 notebooks: $(READY)  ## make and run the notebooks from their sources
 	$(BIN)/python notebooks/source/build.py
