@@ -42,7 +42,7 @@ def _run(arguments: list[str] | None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands, each with an example in its help."""
-    parser = argparse.ArgumentParser(prog="eacbook", description=sys.modules["eacbook"].__doc__)
+    parser = terminal.Parser(prog="eacbook", description=sys.modules["eacbook"].__doc__)
     parser.add_argument("--version", action="version", version=f"eacbook {__version__}")
     commands = parser.add_subparsers(required=True, metavar="{demo,train,table,runs,lab}")
 

@@ -248,6 +248,9 @@ _FORM = {
 }
 """What of ``run.json`` is shown or computed from, and of which kind it must be."""
 
+_COLUMNS = ("epoch", "learning_rate", "loss", "test_accuracy", "seconds")
+"""Numbers that every row has."""
+
 
 def _check_facts(facts: dict) -> None:
     for where, kind in _FORM.items():
@@ -265,6 +268,8 @@ def _check_facts(facts: dict) -> None:
             _check_kind(value, float, where)
     for row in facts["rows"]:
         _check_kind(row, dict, "rows")
+        for name in _COLUMNS:
+            _check_kind(row.get(name), float, f"rows.{name}")
 
 
 def _check_kind(value: object, kind: type, where: str) -> None:

@@ -5,19 +5,27 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import select
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
+from typing import NoReturn, TextIO
 
-from eacbook.errors import InputError, NonFiniteLossError
+from eacbook.errors import InputError, NonFiniteLossError, one_line
 
 MISTAKE, BROKEN_PIPE = 2, 141
 """Exit status for what the user can mend, and (128 + SIGPIPE, as shells say) where the reader left."""
 
 _STREAMS = {"stdin": (0, "r"), "stdout": (1, "w"), "stderr": (2, "w")}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's own, whose errors are one line of a sensible length, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
 
 
 def run(
@@ -106,7 +114,7 @@ def _is_broken(stream: TextIO) -> bool:
 
 def _fail(program: str, sentence: str) -> int:
     with suppress(OSError, ValueError):
-        print(f"{program}: error: {sentence}", file=sys.stderr, flush=True)
+        print(f"{program}: error: {one_line(sentence)}", file=sys.stderr, flush=True)
     return MISTAKE
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,38 +19,7 @@ pytestmark = [
 ]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
-page = importlib.import_module("tests.reliability.page")
 trials = importlib.import_module("tests.reliability.trials")
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """What the command finds with few trials, of every kind."""
-    out = tmp_path_factory.mktemp("reliability")
-    command = [sys.executable, "-m", "tests.reliability", "--trials", "240", "--kills", "6"]
-    subprocess.run([*command, "--seed", "1", "--out", out], cwd=ROOT, check=False)
-    return json.loads((out / "benchmarks/results/reliability.json").read_text(encoding="utf-8"))
-
-
-def test_malformed_inputs_are_refused_in_a_sentence_or_rightly_accepted(small):
-    assert sum(kind["trials"] for kind in small["kinds"].values()) == 240
-    assert not [failure for kind in small["kinds"].values() for failure in kind["failures"]]
-
-
-def test_killed_trainings_end_bit_identical(small):
-    assert sum(command["kills"] for command in small["commands"].values()) == 6
-    assert not [
-        failure for command in small["commands"].values() for failure in command["failures"]
-    ]
-
-
-def test_the_page_is_made_from_its_figures_which_are_complete(small):
-    found = json.loads((ROOT / "benchmarks/results/reliability.json").read_text(encoding="utf-8"))
-    assert (ROOT / "docs/reliability.md").read_text(encoding="utf-8") == page.page(found)
-    assert found["kinds"].keys() == small["kinds"].keys()
-    assert sum(kind["trials"] for kind in found["kinds"].values()) >= 2000
-    assert sum(command["kills"] for command in found["commands"].values()) >= 60
-    assert not page.failures(found)
 
 
 def leave_a_file(place):

@@ -264,7 +264,8 @@ CHANGES = [
     ("settings.noise.kind", 3), ("settings.noise.rate", "much"), ("settings.method", "eac"),
     ("settings.method.name", None), ("settings.method.name", "\ud800"), ("settings.data.train", {}),
     ("settings.data.train", 10**400), ("settings.network.name", []), ("settings.recipe.seed", True),
-    ("rows", {}), ("rows", [3]), ("summary", []), ("summary.test_accuracy", None),
+    ("rows", {}), ("rows", [3]), ("rows", [{}]), ("rows", [{"test_accuracy": []}]),
+    ("summary", []), ("summary.test_accuracy", None),
     ("summary.test_accuracy", float("nan")), ("summary.memorised", 10**400),
     ("summary.recovered", "x"), ("checksums", None), ("chosen_epoch", "last"),
 ]  # fmt: skip

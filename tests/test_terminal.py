@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from eacbook import __version__, cli, terminal
+from eacbook.errors import LONGEST, InputError, one_line
 
 ROOT = Path(__file__).parents[1]
 needs_shell = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
@@ -132,3 +133,24 @@ def test_the_version(capsys):
         cli.main(["--version"])
     assert done.value.code == 0
     assert capsys.readouterr().out == f"eacbook {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("in no/such\nfolder\x1b[2J: \udc80", "in no/such\\nfolder\\x1b[2J: \\udc80"),
+        ("é 高兴 e\u0301\u2028", "é 高兴 e\u0301\\u2028"),
+        ("a" + "x" * 10_000_000 + "z", f"a{'x' * 496} ... {'x' * 496}z"),
+    ],
+)
+def test_a_message_is_one_line_of_a_sensible_length(text, line, capsys):
+    def refuse():
+        raise InputError(text)
+
+    assert str(InputError(text)) == one_line(text) == line
+    assert terminal.run("prog", refuse) == 2
+    assert capsys.readouterr().err == f"prog: error: {line}\n"
+    with pytest.raises(SystemExit):
+        terminal.Parser(prog="prog").parse_args([text])
+    printed = capsys.readouterr().err.splitlines()[-1]
+    assert printed.isprintable() and len(printed) < LONGEST + 20

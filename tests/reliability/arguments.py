@@ -313,6 +313,7 @@ def command_line(here: Path):
 
         names = (option, option[2:], option[2:].replace("-", " "), option[2:].replace("-", "_"))
         names += (
+            text.strip()[:300] or "is no file",
             "method",
             "data set",
             "noise",

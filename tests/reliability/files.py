@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -71,11 +72,6 @@ def digest_of_run(run) -> str:
     return digest(rows, run.noisy.given, run.noisy.true, *plain)
 
 
-def same(expected: object, why: str = "the result is that of the untouched input"):
-    """Accepting is right where nothing came of the change."""
-    return lambda result: why if result == expected else None
-
-
 def edit(rng: random.Random, path: Path, change=change_bytes) -> str:
     """Change a file in its place; what was changed, in words."""
     if change is change_bytes:
@@ -87,12 +83,37 @@ def edit(rng: random.Random, path: Path, change=change_bytes) -> str:
     return f"{path.name}: {words}"
 
 
+def seal(path: Path) -> None:
+    """Make the checksum inside one of eacbook's own files fit to its damage, where it still has one."""
+    data = path.read_bytes()
+    if place := re.search(rb'"eacbook_sha256": ?"([^"]{64})"', data):
+        start, end = place.span(1)
+        whole = hashlib.sha256(data[:start] + b"0" * 64 + data[end:]).hexdigest()
+        path.write_bytes(data[:start] + whole.encode() + data[end:])
+
+
+def whole_run(run) -> bool:
+    """Whether everything is there and of its kind."""
+    rows = [row.get(name) for row in run.rows for name in ("epoch", "loss", "test_accuracy")]
+    shares = len(run.rows) == RECIPE["epochs"] and all(
+        type(value) in (int, float) for value in rows
+    )
+    labels = torch.cat((run.noisy.given, run.noisy.true))
+    in_range = len(labels) == 48 and 0 <= labels.min() <= labels.max() < 3
+    return (
+        shares and in_range and all(t.isfinite().all() for t in run.network.state_dict().values())
+    )
+
+
+SEALED = "the checksum was made to fit: a whole run, read as it stands"
+
+
 @kind("prepared set")
 def prepared_set(here: Path):
     folder = Path(prepare_stripes(here / "set", train=12, votes=True))
     untouched = digest_of_faces(load_faces(folder))
     pixels_and_labels = digest_of_faces(load_faces(folder), words=False)
-    files = [path.name for path in folder.iterdir()]
+    files = sorted(path.name for path in folder.iterdir())
 
     def make(rng: random.Random, place: Path) -> Trial:
         mine = Path(shutil.copytree(folder, place / "set"))
@@ -166,13 +187,19 @@ def stored_run(here: Path):
     folder = here / "runs"
     untouched = digest_of_run(find_or_train(*inputs, folder=folder, **RECIPE))
     (run,) = (path for path in folder.iterdir() if not path.name.startswith("."))
-    files = [path.name for path in run.iterdir()]
+    files = sorted(path.name for path in run.iterdir())
 
     def make(rng: random.Random, place: Path) -> Trial:
         mine = Path(shutil.copytree(folder, place / "runs"))
         name = rng.choice(files)
         structured = name == "run.json" and rng.random() < 0.8
-        words = edit(rng, mine / run.name / name, change_json if structured else change_bytes)
+        untouched_file = rng.random() < 0.04
+        words, sealed = "nothing", not untouched_file and rng.random() < 0.5
+        if not untouched_file:
+            words = edit(rng, mine / run.name / name, change_json if structured else change_bytes)
+        if sealed:
+            seal(mine / run.name / name)
+            words += ", with a checksum that fits"
 
         def attempt():
             listed = command(main, ["runs", "--folder", str(mine)])
@@ -183,9 +210,9 @@ def stored_run(here: Path):
         def accept(result):
             if digest_of_run(result) == untouched:
                 return "the change is in what is not read"
-            return None
+            return SEALED if sealed and whole_run(result) else None
 
-        return Trial(words, attempt, (run.name,), accept)
+        return Trial(words, attempt, (run.name,), accept, untouched_file)
 
     return make
 
@@ -235,7 +262,10 @@ def checkpoint(here: Path):
         path = mine / partial.name / "checkpoint.safetensors"
         data = path.read_bytes()
         size = int.from_bytes(data[:8], "little")
-        if rng.random() < 0.5:  # the header: sizes, and the facts of the training
+        untouched_file = rng.random() < 0.04
+        if untouched_file:
+            words = "nothing"
+        elif rng.random() < 0.5:  # the header: sizes, and the facts of the training
             head, words = change_bytes(rng, data[: 8 + size])
             path.write_bytes(head + data[8 + size :])
         elif rng.random() < 0.5:
@@ -246,11 +276,21 @@ def checkpoint(here: Path):
             path.write_bytes(len(head).to_bytes(8, "little") + head + data[8 + size :])
         else:
             words = edit(rng, path)
+        sealed = not untouched_file and rng.random() < 0.6
+        if sealed:
+            seal(path)
+            words += ", with a checksum that fits"
+
+        def accept(run):
+            if digest_of_run(run) == whole:
+                return "the result is that of the untouched input"
+            return SEALED if sealed and whole_run(run) else None
 
         def attempt():
-            return digest_of_run(find_or_train(*inputs, folder=mine, **RECIPE))
+            return find_or_train(*inputs, folder=mine, **RECIPE)
 
-        return Trial(f"checkpoint: {words}", attempt, (str(mine),), same(whole))
+        names = (str(mine), "the loss")  # what it goes on from may be no numbers
+        return Trial(f"checkpoint: {words}", attempt, names, accept, untouched_file)
 
     return make
 

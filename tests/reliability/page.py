@@ -119,7 +119,7 @@ file is missing or too many, and no process lives on.
 
 
 def markdown(head: list[str], rows: list[list], total: bool = False) -> str:
-    if total:
+    if total and rows:
         sums = [f"{sum(column):,}" for column in list(zip(*rows, strict=True))[1:]]
         rows = [*rows, ["**all**", *(f"**{number}**" for number in sums)]]
     texts = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from eacbook.errors import InputError
+from eacbook.errors import InputError, NonFiniteLossError
 
 LONGEST_MESSAGE = 1000
 SECONDS = 120
@@ -193,7 +193,7 @@ def _one(
         words = trial.accept(result)
         verdict = "accepted" if words else "accepted wrongly"
         words = words or " ".join(f"{result!r}".split())[:200]
-    except InputError as error:
+    except (InputError, NonFiniteLossError) as error:
         verdict, words = _judge_refusal(str(error), trial.names)
     except SystemExit as error:  # a command that refuses: the last line says why
         lines = output.getvalue().strip().splitlines() or [""]
