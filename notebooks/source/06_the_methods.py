@@ -161,14 +161,14 @@ claim(
 claim("And yet it recognises fewer test faces.", accuracy["scn"] - accuracy["baseline"], below=0)
 
 # %% [markdown]
-# The methods are not ordered alike by what they recognise and by what they memorise. In the saved run RUL recognises as
-# many test faces as EAC, give or take a point, and memorises twice as many wrong labels. And SCN is an example on
+# The methods are not ordered alike by what they recognise and by what they memorise. In the saved run RUL recognises
+# more test faces than EAC, and memorises twice as many wrong labels. And SCN is an example on
 # every processor: *not memorising* and *learning* are two things. (One seed ranks nobody. In notebook 2 the seeds of EAC
 # alone lie several points apart. Notebook 7 has three seeds for all, and twice the faces.)
 #
-# Two passes a step, with a peer or with a mirrored view, cost about twice the baseline's time. SCN should cost
-# little more than the baseline, and RUL, with its larger classifier, some 40 % more (in the saved run; a machine that
-# does other work meanwhile shows anything).
+# Two passes a step, with a peer or with a mirrored view, cost about twice the baseline's time on a quiet machine. SCN costs
+# little more than the baseline, and RUL, with its larger classifier, a little more than SCN. (The machine of the saved run did
+# other work meanwhile, so its seconds say nothing.)
 #
 # ## What each method says about the labels
 #
@@ -241,8 +241,8 @@ claim("Co-teaching and EAC point at wrong labels, nine times in ten or more.", m
 claim("SCN and RUL do not: six times in ten at most.", max(hundred["scn"], hundred["rul"]), below=61)
 
 # %% [markdown]
-# What SCN and RUL doubt are *hard faces*, whatever their label. In the saved run RUL's are faint expressions, glasses, a bar
-# before the eyes; SCN's are knitted brows: anger, disgust and sadness. On real data, with labels that people got wrong
+# What SCN and RUL doubt are *hard faces*, whatever their label. In the saved run SCN's are knitted
+# brows: anger, disgust and sadness. On real data, with labels that people got wrong
 # *because* a face was hard, a doubt about the face would be a doubt about the label as well. With symmetric noise it is not.
 #
 # ## The labels that SCN changes

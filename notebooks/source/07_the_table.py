@@ -196,7 +196,7 @@ flattery = 100 * table.pivot_table("flattery", "method", "noise", sort=False)
 flattery.round(1)
 
 # %% [markdown]
-# Points for nothing (one to five in the saved run); papers are written about less. Who gains most is luck here: the curves
+# Points for nothing (one to four in the saved run); papers are written about less. Who gains most is luck here: the curves
 # are still rising, and on 300 test faces they wobble. (In these trainings, at least. Where networks memorise, it is no longer
 # luck who gains: see below.)
 #
