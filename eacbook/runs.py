@@ -214,7 +214,7 @@ def load_run(
     noisy = NoisyLabels(*labels, noise)
     return Run(
         network.eval(), facts["rows"], noisy, facts["settings"], stored=True, kept=tensors,
-        chosen_epoch=facts.get("chosen_epoch"), threads=facts["made"].get("threads"),
+        chosen_epoch=facts.get("chosen_epoch"), threads=facts.get("made", {}).get("threads"),
     )  # fmt: skip
 
 
@@ -244,7 +244,6 @@ _FORM = {
     "summary.epochs": int,
     "summary.test_accuracy": float,
     "checksums": dict,
-    "made": dict,
 }
 """What of ``run.json`` is shown or computed from, and of which kind it must be."""
 
@@ -262,6 +261,7 @@ def _check_facts(facts: dict) -> None:
         _check_kind(value, kind, where)
     noise = facts["settings"]["noise"]
     _check_kind(noise.get("kind", ""), str, "settings.noise.kind")
+    _check_kind(facts.get("made", {}), dict, "made")
     optional = {"chosen_epoch": facts.get("chosen_epoch"), "noise.rate": noise.get("rate")}
     for where, value in (optional | facts["summary"]).items():
         if value is not None:
