@@ -28,6 +28,7 @@ from sources import ARCHIVE, Files, Opener, index, open_files, read_bytes, read_
 from tqdm import tqdm
 
 from eacbook import terminal
+from eacbook.checks import shortened
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
 from eacbook.prepared import Progress, find_unfinished, write_faces
@@ -151,7 +152,8 @@ def find_faces(
     else:
         raise InputError(
             f"{source} holds neither images with their {LABEL} files in train_set and val_set nor "
-            "training.csv with validation.csv: expected one form of AffectNet"
+            "training.csv with validation.csv: expected one form of AffectNet (own_faces.py reads "
+            "a folder for each class)"
         )
     faces: dict[tuple[str, str], Face] = {}
     for split, expression, name, path, box in found:
@@ -214,7 +216,7 @@ def read_expression(opener: Opener, path: str) -> int:
         # A pickle in the file is never loaded: it could run anything.
         value = np.lib.format.read_array(data, allow_pickle=False)
     except Exception as error:  # what a header of any content can do to its parser
-        raise InputError(f"{path} is no .npy file of a number ({error})") from error
+        raise InputError(f"{path} is no .npy file of a number ({shortened(str(error))})") from error
     if value.size != 1:
         raise InputError(f"{path} holds {value.size} values, expected one label")
     label = value.item()

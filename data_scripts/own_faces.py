@@ -22,10 +22,11 @@ from command import run, side, warn
 from decoding import LARGEST_IMAGE_BYTES, Face, decode_all, is_image, new_notes, starts_as_image
 from PIL import Image, ImageOps
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
-from sources import ARCHIVE, Files, cut, normal, open_files
+from sources import ARCHIVE, Files, normal, open_files
 from tqdm import tqdm
 
 from eacbook import terminal
+from eacbook.checks import shortened
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
 from eacbook.prepared import write_faces
@@ -255,16 +256,18 @@ def check_taken(
 
 def why_lost(files: Files, path: str) -> str:
     if path in files.broken:
-        return f"{cut(path)} (a link that leads nowhere)"
+        return f"{shortened(path)} (a link that leads nowhere)"
     inside = [name for name in files if name.startswith(path + "/")]
-    what = f"{len(inside)} files, such as {cut(inside[0])}" if inside else "no file in it"
-    return f"{cut(path)} ({what})"
+    what = f"{len(inside)} files, such as {shortened(inside[0])}" if inside else "no file in it"
+    return f"{shortened(path)} ({what})"
 
 
 def ignored_kinds(files: Files, pictures: list[Picture]) -> dict[str, int]:
     """How many files of each ending were left out."""
     taken = {picture.path for picture in pictures}
-    endings = (cut(PurePosixPath(path).suffix.lower(), 20) for path in files if path not in taken)
+    endings = (
+        shortened(PurePosixPath(path).suffix.lower(), 20) for path in files if path not in taken
+    )
     return dict(Counter(ending or "without ending" for ending in endings))
 
 
@@ -278,7 +281,7 @@ def by_number(names: Iterable[str]) -> list[str]:
 def several(names: list[str], most: int = 12) -> str:
     """Names for a message, not more than a few."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(cut(name, 200) for name in names[:most]) + more
+    return ", ".join(shortened(name, 200) for name in names[:most]) + more
 
 
 def parse_classes(classes: str) -> dict[str, str]:
@@ -298,7 +301,7 @@ def name_classes(folders: set[str], classes: str | None, source: Path) -> dict[s
                 f"{source}: {which} of the class folders are names of expressions known here, "
                 f"these are not: {several(unknown)}. Name all folders in label order, --classes "
                 f"{several(list(meaning)).replace(', ', ',')}, or say what they mean, --classes "
-                f"{cut(unknown[0])}=happiness,..."
+                f"{shortened(unknown[0])}=happiness,..."
             )
         return meaning
     meaning = parse_classes(classes)
@@ -364,8 +367,8 @@ def check_persons(splits: list[str], persons: list[str], source: Path) -> None:
     for split, name in zip(splits, persons, strict=True):
         if seen.setdefault(name, split) != split:
             raise InputError(
-                f"{source}: the person {cut(name)!r} stands in {seen[name]} and in {split}, expected "
-                "every person in one split"
+                f"{source}: the person {shortened(name)!r} stands in {seen[name]} and in {split}, "
+                "expected every person in one split"
             )
 
 

@@ -114,7 +114,8 @@ def find_images(files: Files, source: Path) -> dict[str, str]:
         found = f"only the photographs ({originals[0]})" if originals else "no image of RAF-DB"
         raise InputError(
             f"{source} holds {found}: expected the aligned faces, "
-            f"Image/aligned/train_00001{ALIGNED} and so on, or the Image/aligned.zip they come in"
+            f"Image/aligned/train_00001{ALIGNED} and so on, or the Image/aligned.zip they come in "
+            "(own_faces.py reads a folder for each class)"
         )
     return images
 

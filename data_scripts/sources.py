@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
+from eacbook.checks import shortened
 from eacbook.errors import InputError
 
 Opener = Callable[[], BinaryIO]
@@ -108,7 +109,7 @@ def list_folder(folder: Path) -> Files:
                 deeper = links + entry.is_symlink()
                 if deeper > MOST_LINKS:
                     raise InputError(
-                        f"{cut(entry.path)} is a link in a linked folder in another: give the "
+                        f"{shortened(entry.path)} is a link in a linked folder in another: give the "
                         "folder itself"
                     )
                 if real not in above:
@@ -116,7 +117,7 @@ def list_folder(folder: Path) -> Files:
             elif entry.is_file():
                 if path in files:
                     raise InputError(
-                        f"{folder} holds two files {cut(path)!r}, whose names differ only in "
+                        f"{folder} holds two files {shortened(path)!r}, whose names differ only in "
                         "how Unicode writes them: rename one"
                     )
                 files[path] = partial(open, entry.path, "rb")
@@ -143,7 +144,9 @@ def list_archive(file: BinaryIO, name: str, stack: ExitStack) -> Files:
     except (InputError, *DAMAGED):
         raise
     except Exception as error:  # what the headers of a damaged archive do to their reader
-        raise InputError(f"{name} is truncated, damaged or encrypted ({cut(error)})") from error
+        raise InputError(
+            f"{name} is truncated, damaged or encrypted ({shortened(str(error))})"
+        ) from error
     for magic, kind in NOT_READ.items():
         if start.startswith(magic):
             raise InputError(f"{name} is a {kind} archive: unpack it and give the folder")
@@ -170,8 +173,8 @@ def list_entries(archive, source: str, entries: Callable) -> Files:
             continue
         if written.setdefault(name, raw) != raw:
             raise InputError(
-                f"{source} holds the entries {cut(written[name])!r} and {cut(raw)!r}, which are "
-                "the same name: expected one of them"
+                f"{source} holds the entries {shortened(written[name])!r} and {shortened(raw)!r}, "
+                "which are the same name: expected one of them"
             )
         files.pop(name, None)  # so that it stands where its last entry does
         files[name] = partial(open_entry, opener, f"{source}: the entry {name}")
@@ -196,14 +199,14 @@ def safe_name(name: str, source: str, *, is_plain: bool) -> str:
     """The name of an entry, if it is one that an honest archive could hold."""
     if len(name) > LONGEST_NAME:
         raise InputError(
-            f"{source}: the entry {cut(name)!r} has a name of {len(name):,} characters, expected at "
-            f"most {LONGEST_NAME:,}: refused whole"
+            f"{source}: the entry {shortened(name)!r} has a name of {len(name):,} characters, "
+            f"expected at most {LONGEST_NAME:,}: refused whole"
         )
     path = PurePosixPath(normal(name.replace("\\", "/")))
     if not is_plain or path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
         raise InputError(
-            f"{source}: the entry {cut(name)!r} is a link, a device or points outside the archive, "
-            "expected plain files: refused whole"
+            f"{source}: the entry {shortened(name)!r} is a link, a device or points outside the "
+            "archive, expected plain files: refused whole"
         )
     return str(path)
 
@@ -211,12 +214,6 @@ def safe_name(name: str, source: str, *, is_plain: bool) -> str:
 def normal(text: str) -> str:
     """Unicode in its composed form: a Mac decomposes the letters of a name, others do not."""
     return unicodedata.normalize("NFC", text)
-
-
-def cut(text: object, most: int = 80) -> str:
-    """The start of what may be long, in one line, for a message."""
-    text = re.sub(r"[\r\n]+\s*", " ", str(text))
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def in_order(files: Files) -> Files:
@@ -265,12 +262,13 @@ def naming(name: str) -> Iterator[None]:
         yield
     except NotImplementedError as error:  # Deflate64, for example
         raise InputError(
-            f"{name} is compressed in a way that is not read ({cut(error)}): unpack the archive "
-            "and give the folder"
+            f"{name} is compressed in a way that is not read ({shortened(str(error))}): unpack the "
+            "archive and give the folder"
         ) from error
     except (*DAMAGED, OSError) as error:  # bz2 says OSError
         raise InputError(
-            f"{name} is truncated, damaged or encrypted ({cut(error, 200)}): download it again"
+            f"{name} is truncated, damaged or encrypted ({shortened(str(error), 200)}): download it "
+            "again"
         ) from error
 
 
@@ -332,7 +330,7 @@ class Nest:
             files = list_archive(file, f"{self.source}/{path}", self.stack)
         except DAMAGED as error:
             raise InputError(
-                f"{self.source}/{path} is damaged or encrypted ({cut(error)})"
+                f"{self.source}/{path} is damaged or encrypted ({shortened(str(error))})"
             ) from error
         nest.expand(files, found, f"{path}/", depth + 1)
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image, ImageOps
 
+from eacbook.checks import shortened
 from eacbook.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF")
@@ -73,7 +74,7 @@ def read_picture(
     except InputError:
         raise
     except Exception as error:  # Pillow raises what its codecs raise: SyntaxError, struct.error...
-        kinds, why = " or ".join(formats), str(error)[:120]
+        kinds, why = " or ".join(formats), shortened(str(error), 120)
         raise InputError(f"{name} does not decode as {kinds} ({why})") from error
 
 
