@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eacbook.augment import mirror, normalise
+from eacbook.checks import whole_number
 from eacbook.images import Images
 from eacbook.networks import evaluation_mode
 
@@ -93,6 +94,7 @@ def attention_maps(
         Logits ``[B,K]`` of the faces, maps ``[B,K,h,w]`` of the faces and ``[B,K,h,w]`` of the mirror
         images (as the network sees them, not flipped back), on the CPU.
     """
+    size = size if size is None else whole_number("size", size, 1)
     device = next(network.parameters()).device
     found = []
     with evaluation_mode(network):
@@ -116,6 +118,7 @@ def heat(maps: Tensor, size: int) -> Tensor:
     Returns:
         float ``[...,size,size]`` in 0-1.
     """
+    size = whole_number("size", size, 1)
     flat = maps.reshape(-1, 1, *maps.shape[-2:]).float()
     large = functional.interpolate(flat, (size, size), mode="bicubic", align_corners=False)
     large = large.reshape(*maps.shape[:-2], size, size).clamp(min=0)

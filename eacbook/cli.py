@@ -7,9 +7,11 @@ import contextlib
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from eacbook import __version__, terminal
+from eacbook.checks import read_real_number, read_whole_number
 from eacbook.errors import InputError
 from eacbook.files import write_text
 
@@ -51,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Train baseline and EAC on drawn faces with wrong labels; write a table and a report.",
         "eacbook demo\n  eacbook demo --noise 0.2 --seed 1",
     )  # fmt: skip
-    demo.add_argument("--noise", type=float, default=0.3, metavar="RATE", help="0 to 1 (0.3)")
+    demo.add_argument("--noise", type=_real, default=0.3, metavar="RATE", help="0 to 1 (0.3)")
     _add_seed(demo)
     _add_run_options(demo)
 
@@ -67,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--data", default="synthetic", help="'synthetic' or a prepared folder")
     train.add_argument("--method", default="eac", metavar="METHOD", help=f"{METHOD} (eac)")
     train.add_argument(
-        "--noise", type=float, metavar="RATE",
+        "--noise", type=_real, metavar="RATE",
         help="share of wrong labels, 0 to 1 (0.3 for symmetric and pair)",
     )  # fmt: skip
     _add_noise_kind(train)
@@ -76,11 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="labels from a file instead, 'train_00001.jpg 5' a line; further columns are not read",
     )  # fmt: skip
     train.add_argument(
-        "--noise-file-from", type=int, choices=(0, 1), metavar="0|1",
+        "--noise-file-from", type=_whole, choices=(0, 1), metavar="0|1",
         help="the label of the first class in that file (1, as in RAF-DB's own list)",
     )  # fmt: skip
     _add_recipe(train)
-    train.add_argument("--learning-rate", type=float, help="0.01 for tiny, 0.0002 for the ResNets")
+    train.add_argument("--learning-rate", type=_real, help="0.01 for tiny, 0.0002 for the ResNets")
     _add_seed(train)
     _add_run_options(train)
 
@@ -99,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"each is {METHOD} (all of them); one that must know the noise rate is told it",
     )  # fmt: skip
     table.add_argument(
-        "--noise", type=float, nargs="+", metavar="RATE",
+        "--noise", type=_real, nargs="+", metavar="RATE",
         help="shares of wrong labels, 0 to 1 (0.1 0.2 0.3 for symmetric and pair)",
     )  # fmt: skip
     _add_noise_kind(table)
@@ -108,12 +110,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="'synthetic' or prepared folders (synthetic)",
     )  # fmt: skip
     table.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N",
+        "--seeds", type=_whole, nargs="+", default=[0, 1, 2], metavar="N",
         help="each of noise, initial weights, order and augmentation (0 1 2)",
     )  # fmt: skip
     _add_recipe(table)
     table.add_argument(
-        "--workers", type=int, metavar="N",
+        "--workers", type=_whole, metavar="N",
         help="cells trained at the same time (one a GPU, or as many as cores and memory allow)",
     )  # fmt: skip
     table.add_argument(
@@ -257,6 +259,22 @@ def _lab(options: argparse.Namespace) -> None:
         subprocess.run([*JUPYTERLAB, str(FIRST_NOTEBOOK)], check=False)
 
 
+def _whole(text: str) -> int:
+    return _read(read_whole_number, text)
+
+
+def _real(text: str) -> float:
+    return _read(read_real_number, text)
+
+
+def _read(read: Callable, text: str):
+    """A number of the command line, or argparse's error with our sentence."""
+    try:
+        return read("the value", text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _add(commands, name: str, command, text: str, example: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name, help=text, description=text, epilog=f"example:\n  {example}",
@@ -275,21 +293,21 @@ def _add_noise_kind(parser: argparse.ArgumentParser) -> None:
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--seed", type=int, default=0,
+        "--seed", type=_whole, default=0,
         help="of noise, initial weights, order and augmentation (0)",
     )  # fmt: skip
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N images of each split")
+    parser.add_argument("--limit", type=_whole, metavar="N", help="at most N images of each split")
     parser.add_argument("--network", default="tiny", help=f"{NETWORK} (tiny)")
     parser.add_argument(
         "--weights", metavar="WEIGHTS",
         help="imagenet, or a file of face-pretrained ones (random weights without)",
     )  # fmt: skip
-    parser.add_argument("--epochs", type=int, help="30 for tiny, 60 for the ResNets")
-    parser.add_argument("--batch-size", type=int, help="64 for tiny, 32 for the ResNets")
-    parser.add_argument("--size", type=int, help="pixels (tiny: as stored, the ResNets: 224)")
+    parser.add_argument("--epochs", type=_whole, help="30 for tiny, 60 for the ResNets")
+    parser.add_argument("--batch-size", type=_whole, help="64 for tiny, 32 for the ResNets")
+    parser.add_argument("--size", type=_whole, help="pixels (tiny: as stored, the ResNets: 224)")
     parser.add_argument(
         "--balanced", action="store_true", default=None,
         help="draw every class equally often, as the papers do for AffectNet",

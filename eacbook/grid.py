@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from eacbook.checks import choice, path_name, real_number, shown, whole_number
 from eacbook.errors import InputError
 from eacbook.faces import FaceData, load_faces
 from eacbook.methods import Method, parse_method
@@ -108,26 +109,27 @@ def make_cells(
         **recipe: what differs from the network's own recipe in :data:`eacbook.training.RECIPES`.
 
     Raises:
-        InputError: something is unknown or out of range, or a cell would stand there twice. Nothing
-            was trained until then.
+        InputError: something is unknown, empty or out of range, or a cell would stand there twice.
+            Nothing was trained until then.
     """
-    if network not in RECIPES:
-        raise InputError(f"unknown network {network!r}: expected one of {', '.join(RECIPES)}")
+    methods, rates = _listed("methods", methods), _listed("rates", rates)
+    data, seeds = _listed("data", data), _listed("seeds", seeds)
+    choice("network", network, RECIPES)
+    limit = None if limit is None else whole_number("limit", limit, 1)
     # Workers may have another working directory, and one folder has many names.
     if weights not in (None, "imagenet"):
-        weights = str(Path(weights).resolve())
+        weights = str(Path(path_name("weights", weights)).resolve())
     if kind not in ("symmetric", "pair", "annotator"):
         raise InputError(f"the grid's noise is symmetric, pair or annotator, got {kind!r}")
-    if (kind == "annotator") != (list(rates) == [None]):
+    if (kind == "annotator") != (rates == [None]):
         raise InputError("annotator noise has its own rate, and the other kinds need one")
-    for rate in rates:
-        if rate is not None and not 0 <= rate <= 1:
-            raise InputError(f"a rate of noise must lie between 0 and 1, got {rate:g}")
+    if kind != "annotator":
+        rates = [real_number("rate", rate, at_least=0, at_most=1) for rate in rates]
     for place in data:
-        if place != "synthetic" and not Path(place).is_dir():
+        if path_name("data", place) != "synthetic" and not Path(place).is_dir():
             raise InputError(
-                f"unknown data set {place!r}: expected 'synthetic' or a folder prepared by a script "
-                "in data_scripts/"
+                f"unknown data set {shown(place)}: expected 'synthetic' or a folder prepared by a "
+                "script in data_scripts/"
             )
     cells = {}
     for place, rate, name, seed in product(data, rates, methods, seeds):
@@ -147,6 +149,16 @@ def make_cells(
     return list(cells.values())
 
 
+def _listed(name: str, values: Sequence) -> list:
+    """The values in a list, when there are some."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{name} must be a list, got {shown(values)}")
+    values = list(values)
+    if not values:
+        raise InputError(f"{name} is empty, and a grid needs at least one of them")
+    return values
+
+
 def run_grid(cells: Sequence[Cell], workers: Workers, folder: str | Path = FOLDER) -> list[Outcome]:
     """Train every cell whose run is not stored yet.
 
@@ -157,7 +169,11 @@ def run_grid(cells: Sequence[Cell], workers: Workers, folder: str | Path = FOLDE
 
     Returns:
         What became of each cell, in their order.
+
+    Raises:
+        InputError: there is no cell.
     """
+    cells = _listed("cells", cells)
     folder = Path(folder).resolve()
     if cells[0].weights:
         network = _prepare(cells[0])[0][1]

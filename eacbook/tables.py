@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas
 
+from eacbook.errors import InputError
 from eacbook.files import write_text
 from eacbook.format import DESCRIPTION, read_description
 from eacbook.grid import Cell, Outcome, faces_of
@@ -163,7 +164,12 @@ def show(outcomes: Sequence[Outcome], folder: str | Path, out: str | Path) -> st
         outcomes: as from :func:`eacbook.grid.run_grid`.
         folder: where the runs are.
         out: folder for ``table.html``, ``.md``, ``.tex``, ``.csv`` and ``cells.csv``.
+
+    Raises:
+        InputError: there is no outcome.
     """
+    if not outcomes:
+        raise InputError("there are no outcomes, and a table needs at least one")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     cells = cells_table(outcomes, folder)

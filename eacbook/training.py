@@ -651,7 +651,7 @@ def describe_training(
     return {
         "data": {"name": faces.name, "fingerprint": faces.fingerprint, "train": len(faces.train)},
         "noise": {**noisy.settings, "given": given.hexdigest()[:16]},
-        "method": describe_method(method),
+        "method": describe_method(method.for_network(network_name(network))),
         "network": {
             "name": network_name(network),
             "initial": weights.hexdigest()[:16],

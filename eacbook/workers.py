@@ -25,6 +25,7 @@ import psutil
 import torch
 from filelock import FileLock, Timeout
 
+from eacbook.checks import whole_number
 from eacbook.devices import choose_device, use_threads
 from eacbook.errors import InputError
 
@@ -227,8 +228,8 @@ def _backend(workers: Workers):
 
 
 def _check_count(count: int | None) -> None:
-    if count is not None and count < 1:
-        raise InputError(f"workers must be at least 1, got {count}")
+    if count is not None:
+        whole_number("workers", count, 1)
 
 
 def _check_somebody_listens(address: str) -> None:

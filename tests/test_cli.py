@@ -120,9 +120,9 @@ def test_table_writes_goes_on_and_tells_what_failed(tmp_path, capsys):
         (["--methods", "eac", "magic"], "unknown method 'magic'"),
         (["--methods", "eac", "eac"], "a cell twice"),
         (["--seeds", "0", "0"], "a cell twice"),
-        (["--noise", "2"], "between 0 and 1"),
+        (["--noise", "2"], "rate must be a number from 0 to 1"),
         (["--data", "nowhere"], "unknown data set 'nowhere'"),
-        (["--workers", "0"], "workers must be at least 1"),
+        (["--workers", "0"], "workers must be a whole number of at least 1"),
         (["--device", "abacus"], "abacus"),
         (["--weights", "nowhere.pth"], "nowhere.pth"),
     ],
@@ -150,6 +150,7 @@ def test_bad_grid_gets_one_clear_line(arguments, expected, tmp_path, capsys):
         (["--noise-file-from", "0"], "--noise-file, which is not given"),
         (["--method", "baseline:weight=1"], "baseline has no weight"),
         (["--limit", "0"], "at least 1"),
+        (["--noise", "nan"], "rate must be a number from 0 to 1, got nan"),
         (["--epochs", "0"], "epochs must be a whole number of at least 1"),
         (["--device", "abacus"], "abacus"),
         (["--weights", "imagenet"], "'tiny'"),
@@ -162,6 +163,26 @@ def test_bad_input_gets_one_clear_line(arguments, expected, tmp_path, capsys):
     assert error.startswith("eacbook: error: ") and "\n" not in error
     assert expected in error
     assert not list(tmp_path.glob("*/run.json"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo", "--noise", "1_0"),
+        ("train", "--epochs", "1_0"),
+        ("train", "--seed", "1.5"),
+        ("train", "--noise", "0x1"),
+        ("table", "--seeds", "0", "\u0661"),
+        ("table", "--noise", "0.1", "0,2"),
+    ],
+)
+def test_a_number_that_is_none_gets_one_sentence(arguments, capsys):
+    with pytest.raises(SystemExit) as done:
+        run(*arguments)
+    option = next(word for word in arguments if word.startswith("--"))
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert done.value.code == 2
+    assert f"argument {option}: the value is {arguments[-1]!r}, expected a" in error
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -74,7 +74,7 @@ def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
     [
         (["magic"], [0.1], ["synthetic"], [0], {}, "unknown method 'magic'"),
         (["eac:weigth=2"], [0.1], ["synthetic"], [0], {}, "eac has no weigth"),
-        (["eac"], [1.5], ["synthetic"], [0], {}, "between 0 and 1, got 1.5"),
+        (["eac"], [1.5], ["synthetic"], [0], {}, "rate must be a number from 0 to 1, got 1.5"),
         (["eac"], [0.1], ["nowhere"], [0], {}, "unknown data set 'nowhere'"),
         (["eac"], [0.1], ["synthetic"], [-1], {}, "seed must be a whole number of at least 0"),
         (["eac"], [0.1], ["synthetic"], [0], {"network": "vgg"}, "unknown network 'vgg'"),
@@ -100,6 +100,16 @@ def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
         (["eac"], [None], ["synthetic"], [0], {}, "the other kinds need one"),
         (["eac"], [None], ["synthetic"], [0], {"kind": "annotator"}, "needs a data set with"),
         (["eac", "eac:weight=1.5"], [0.1], ["synthetic"], [0], {}, "mean the same"),
+        ([], [0.1], ["synthetic"], [0], {}, "methods is empty"),
+        (["eac"], [], ["synthetic"], [0], {}, "rates is empty"),
+        (["eac"], [0.1], [], [0], {}, "data is empty"),
+        (["eac"], [0.1], ["synthetic"], [], {}, "seeds is empty"),
+        ("eac", [0.1], ["synthetic"], [0], {}, "methods must be a list, got 'eac'"),
+        (["eac"], 0.1, ["synthetic"], [0], {}, "rates must be a list, got 0.1"),
+        (["eac"], [True], ["synthetic"], [0], {}, "rate must be a number from 0 to 1, got True"),
+        (["eac"], [0.1], [3], [0], {}, "data must be a path, got 3"),
+        (["eac"], [0.1], ["synthetic"], [0], {"limit": 0}, "limit must be a whole number"),
+        (["eac"], [0.1], ["synthetic"], [0.5], {}, "seed must be a whole number"),
     ],
 )
 def test_bad_grids_get_one_sentence(methods, rates, data, seeds, more, expected):
@@ -271,7 +281,7 @@ def test_workers_fit_the_machine(monkeypatch):
     assert workers_here(None, "resnet18", "cpu") == Workers(2, 4, "cpu")
     assert workers_here(None, "resnet50", "cpu") == Workers(1, 8, "cpu")
     assert workers_here(3, "resnet50", "cpu") == Workers(3, 2, "cpu")
-    with pytest.raises(InputError, match="workers must be at least 1"):
+    with pytest.raises(InputError, match="workers must be a whole number of at least 1"):
         workers_here(0, "tiny", "cpu")
 
 
@@ -375,3 +385,11 @@ def test_drawn_faces_have_no_column_of_the_paper(stripes, tmp_path):
     shown = shown_table(summary_over_seeds(cells))
     assert list(shown["10 % wrong labels"].columns) == ["test accuracy", "memorised"]
     assert Path(cell.data).is_absolute()
+
+
+def test_nothing_to_train_and_nothing_to_show_get_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="cells is empty"):
+        run_grid([], ALONE, tmp_path)
+    with pytest.raises(InputError, match="no outcomes"):
+        show([], tmp_path, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
