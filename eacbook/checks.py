@@ -108,18 +108,18 @@ def path_name(name: str, value: Any) -> str:
 
 
 def tensor_of_numbers(name: str, value: Any):
-    """A tensor of numbers, of any type and shape."""
+    """A tensor of numbers on the CPU, of any type and shape."""
     import torch  # slow to import, and the help of the command does without it
 
     try:
-        return torch.as_tensor(value)
+        return torch.as_tensor(value).cpu()
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"{name} must be a tensor of numbers, got {shown(value)}") from None
 
 
 def row_numbers(name: str, value: Any, count: int):
     """Rows of ``count`` faces, int64 ``[n]`` with n > 0."""
-    index = tensor_of_numbers(name, value).cpu()
+    index = tensor_of_numbers(name, value)
     kinds = ("int64", "int32", "int16", "int8", "uint8")
     if index.ndim != 1 or not len(index) or str(index.dtype).removeprefix("torch.") not in kinds:
         raise InputError(f"{name} must be whole numbers [n] with n > 0, got {shown(value)}")
