@@ -6,11 +6,13 @@ are no numbers.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
 from collections.abc import Collection
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from eacbook.errors import InputError
@@ -101,10 +103,18 @@ def instance(name: str, value: Any, kind: type, example: str) -> Any:
 
 
 def path_name(name: str, value: Any) -> str:
-    """The path of a file or folder."""
-    if isinstance(value, (str, os.PathLike)):
-        return os.fspath(value)
-    raise InputError(f"{name} must be a path, got {shown(value)}")
+    """The path of a file or folder, which need not exist."""
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(path, str):
+        raise InputError(f"{name} must be a path, got {shown(value)}")
+    try:
+        Path(path).stat()
+    except ValueError:
+        raise InputError(f"{name} is no path: {shown(path)} holds a NUL character") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{name} is too long for a path: {shown(path)}") from None
+    return path
 
 
 def tensor_of_numbers(name: str, value: Any):

@@ -20,10 +20,12 @@ from eacbook.checks import (
     LARGEST,
     boolean,
     choice,
+    instance,
     number_of_classes,
     real_number,
     seed_number,
     tensor_of_numbers,
+    whole_number,
 )
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
@@ -148,8 +150,9 @@ def pair_matrix(
                 "give a table of your own as confusion={0: 1, ...}"
             )
         confusion = likeliest_confusion(classes)
-    elif classes is not None:
-        places = _places(classes)
+    else:
+        instance("confusion", confusion, Mapping, "{0: 1, 1: 0}")
+        places = {} if classes is None else _places(classes)
         confusion = {_place(a, places): _place(b, places) for a, b in confusion.items()}
     everyone = set(range(num_classes))
     if set(confusion) != everyone or not set(confusion.values()) <= everyone:
@@ -408,8 +411,8 @@ def _places(classes: Sequence[str]) -> dict[str, int]:
 
 def _place(named: int | str, places: Mapping[str, int]) -> int:
     """The label of a class that is named in a confusion, by its name or by its label."""
-    if not isinstance(named, str):
-        return named
+    if not (isinstance(named, str) and places):
+        return whole_number("a class in confusion", named)
     if _plain(named) not in places:
         raise InputError(
             f"confusion names the class {cut(named)!r}, and the set has "

@@ -14,7 +14,7 @@ from eacbook import checks
 from eacbook.errors import InputError
 from eacbook.methods import METHODS, parse_method
 from eacbook.networks import build_network
-from eacbook.noise import inject_noise
+from eacbook.noise import inject_noise, pair_matrix
 from eacbook.training import Recipe
 
 PLAIN = (int, float, bool, str, type(None))
@@ -154,3 +154,15 @@ def test_a_text_in_plain_digits_is_a_number():
     texts = ["3", " 3 ", "+3", "3.", "3.0", ".3e1", "30E-1"]
     assert [checks.read_real_number("weight", text) for text in texts] == [3] * 7
     assert [checks.read_whole_number("seed", text) for text in texts[:3]] == [3] * 3
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", b"bytes", 3])
+def test_what_is_no_path_gets_a_sentence(path):
+    with pytest.raises(InputError, match="weights"):
+        build_network("tiny", 7, weights=path)
+
+
+@pytest.mark.parametrize("confusion", [math.inf, [(0, 1)], {0: [1]}, {0: True, 1: 0}, "01"])
+def test_a_confusion_that_is_no_table_of_classes_gets_a_sentence(confusion):
+    with pytest.raises(InputError, match="confusion"):
+        pair_matrix(0.3, 2, confusion)
