@@ -215,11 +215,11 @@ def read_expression(opener: Opener, path: str) -> int:
     try:
         # A pickle in the file is never loaded: it could run anything.
         value = np.lib.format.read_array(data, allow_pickle=False)
+        label = value.item() if value.size == 1 else None
     except Exception as error:  # what a header of any content can do to its parser
         raise InputError(f"{path} is no .npy file of a number ({shortened(str(error))})") from error
     if value.size != 1:
         raise InputError(f"{path} holds {value.size} values, expected one label")
-    label = value.item()
     return parse_expression(
         label.decode(errors="replace") if isinstance(label, bytes) else str(label), path
     )

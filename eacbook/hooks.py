@@ -332,6 +332,9 @@ class Checkpoint(Hook):
         _check_form(facts["param_groups"], json.loads(json.dumps(groups)), "param_groups")
         schedule = training.scheduler.state_dict()
         _check_form(facts["scheduler"], json.loads(json.dumps(schedule)), "scheduler")
+        for name, tensor in (part("network") | part("optimizer")).items():
+            if not tensor.isfinite().all():
+                raise ValueError(f"{name} holds NaN or infinity")
         labels = tensors["labels"]
         if labels.shape != training.labels.shape or labels.dtype != training.labels.dtype:
             raise ValueError("its labels are not those of the training faces")

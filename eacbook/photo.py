@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from eacbook.checks import whole_number
 from eacbook.errors import InputError
 from eacbook.picture_files import factor_to, read_header, reduce_to, turn_upright
 
@@ -93,10 +94,9 @@ def crop_face(photo: Image.Image, size: int, channels: int) -> tuple[Tensor, str
     Raises:
         InputError: ``size`` or ``channels`` is impossible.
     """
-    if size < 1 or channels not in (1, 3):
-        raise InputError(
-            f"a face has at least 1 pixel and 1 or 3 channels, got size {size}, {channels} channels"
-        )
+    size, channels = whole_number("size", size, 1), whole_number("channels", channels, 1, 3)
+    if channels == 2:
+        raise InputError("channels must be 1 (grey) or 3 (colour), got 2")
     boxes = _find_faces(photo)
     if boxes:
         x, y, side = max(boxes, key=lambda box: box[2])

@@ -245,7 +245,10 @@ def _write(
     counts = {split: sum(progress.counts.get(split, [])) for split in SPLITS}
     for split in ("train", "test"):
         if not counts[split]:
-            raise InputError(f"no image of the {split} split was found: nothing to prepare")
+            raise InputError(
+                f"no image of the {split} split was found: nothing to prepare in "
+                f"{folder.name.removesuffix('.partial')}"
+            )
     with (folder / IMAGES).open("rb+") as pixels:
         # numpy pads the header, so that it can be written again once the first axis is known.
         _write_npy_header(pixels, (progress.rows, *shape))

@@ -98,6 +98,7 @@ def find_or_train(
                 flush=True,
             )
         return train(method, network, faces, noisy, device=device, hooks=hooks, **recipe)
+    choose_device(device)  # before a folder is made
     name = run_name(settings)
     place, partial = Path(folder) / name, Path(folder) / (name + PARTIAL)
 

@@ -24,8 +24,17 @@ _STREAMS = {"stdin": (0, "r"), "stdout": (1, "w"), "stderr": (2, "w")}
 class Parser(argparse.ArgumentParser):
     """argparse's own, whose errors are one line of a sensible length, whatever was typed."""
 
+    def parse_known_args(self, args=None, namespace=None):
+        """argparse takes ``--option=--`` for an option with an empty list."""
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            if action.nargs is None and getattr(found, action.dest, None) == []:
+                self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
+        return found, rest
+
     def error(self, message: str) -> NoReturn:
-        super().error(one_line(message))
+        self.print_usage(sys.stderr)
+        self.exit(MISTAKE, one_line(f"{self.prog}: error: {message}") + "\n")
 
 
 def run(
@@ -114,7 +123,7 @@ def _is_broken(stream: TextIO) -> bool:
 
 def _fail(program: str, sentence: str) -> int:
     with suppress(OSError, ValueError):
-        print(f"{program}: error: {one_line(sentence)}", file=sys.stderr, flush=True)
+        print(one_line(f"{program}: error: {sentence}"), file=sys.stderr, flush=True)
     return MISTAKE
 
 

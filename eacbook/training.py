@@ -600,6 +600,15 @@ def _check_finite(training: Training) -> None:
             f"{batch + 1} of {training.batches_per_epoch} ({parts}). Try a smaller learning rate (now "
             f"{training.row['learning_rate']:.3g}) or, for EAC, a smaller weight."
         )
+    state = training.network.state_dict()
+    finite = torch.stack([tensor.isfinite().all() for tensor in state.values()])
+    if not finite.all():
+        name = list(state)[int((~finite).nonzero()[0])]
+        raise NonFiniteLossError(
+            f"{training.method.name}: {name} of the network is not finite after epoch "
+            f"{training.epoch + 1}, though the loss is. Try a smaller learning rate (now "
+            f"{training.row['learning_rate']:.3g})."
+        )
 
 
 def describe_training(

@@ -253,9 +253,12 @@ def test_opencv_without_models_counts_as_none(monkeypatch, tmp_path):
     assert "pip install" in crop_face(coordinates(64, 64), 48, 1)[1]
 
 
-@pytest.mark.parametrize(("size", "channels"), [(0, 3), (48, 2)])
-def test_impossible_crops_are_refused(size, channels):
-    with pytest.raises(InputError, match="channels"):
+@pytest.mark.parametrize(
+    ("size", "channels", "named"),
+    [(0, 3, "size"), (48, 2, "channels"), ("cpu", 3, "size"), (2.5, 1, "size"), (48, "L", "channels")],
+)
+def test_impossible_crops_are_refused(size, channels, named):
+    with pytest.raises(InputError, match=named):
         crop_face(coordinates(64, 64), size, channels)
 
 

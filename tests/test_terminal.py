@@ -149,8 +149,18 @@ def test_a_message_is_one_line_of_a_sensible_length(text, line, capsys):
 
     assert str(InputError(text)) == one_line(text) == line
     assert terminal.run("prog", refuse) == 2
-    assert capsys.readouterr().err == f"prog: error: {line}\n"
+    assert capsys.readouterr().err == one_line(f"prog: error: {text}") + "\n"
     with pytest.raises(SystemExit):
         terminal.Parser(prog="prog").parse_args([text])
     printed = capsys.readouterr().err.splitlines()[-1]
-    assert printed.isprintable() and len(printed) < LONGEST + 20
+    assert printed.isprintable() and len(printed) <= LONGEST
+
+
+@pytest.mark.parametrize("option", ["--folder=--", f"--folder={'x' * 5000}"])
+def test_an_option_that_is_no_path_gets_one_line_of_a_sensible_length(option, capsys):
+    try:
+        status = cli.main(["runs", option])
+    except SystemExit as ended:
+        status = ended.code
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert status == 2 and line.startswith("eacbook") and len(line) <= 1000

@@ -679,6 +679,15 @@ def test_a_learning_rate_that_is_too_large_ends_in_that_error(faces, noisy):
         train(EAC(), small_network(), faces, noisy, **(QUICK | recipe))
 
 
+def test_a_statistic_that_is_not_finite_ends_in_that_error(faces, noisy):
+    """The loss in training mode does not show it, and no evaluation could be trusted."""
+    network = small_network()
+    norm = next(part for part in network.modules() if isinstance(part, nn.BatchNorm2d))
+    norm.running_var.fill_(torch.inf)
+    with pytest.raises(NonFiniteLossError, match="running_var of the network is not finite"):
+        train(EAC(), network, faces, noisy, **QUICK)
+
+
 # ---------------------------------------------------------------------------- settings
 
 

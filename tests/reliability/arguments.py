@@ -143,7 +143,7 @@ def calls() -> list[tuple[str, Judge, Callable[[object], object]]]:
         ),
         *fields(SCN, relabel_any=flag, relabel_epoch=whole(0, 2**31)),
         *fields(RUL, dimension=whole(1)),
-        ("noise_rate", lambda v: None if share(v) else False, lambda v: SmallLoss(noise_rate=v)),
+        ("noise_rate", lambda v: share(v) and None, lambda v: SmallLoss(noise_rate=v)),
         ("num_classes", whole(2, 1000), lambda value: build_network("tiny", value)),
         ("network", one_of("tiny"), lambda value: build_network(value, 3)),
         ("weights", lambda value: value is None, lambda value: build_network("tiny", 3, weights=value)),
@@ -322,9 +322,8 @@ def command_line(here: Path):
             "unrecognized",
             "invalid choice",
         )
-        names += (
-            ("required", "expected one argument") if text.startswith("-") or name == "odd" else ()
-        )
+        if text.startswith("-") or name == "odd":
+            names += ("required", "expected one argument", "argument --")
         shown = " ".join(arguments).replace(str(place), "")
         return Trial(f"eacbook {shown[:150]!r}", lambda: command(main, arguments), names, accept)
 

@@ -289,7 +289,7 @@ def checkpoint(here: Path):
         def attempt():
             return find_or_train(*inputs, folder=mine, **RECIPE)
 
-        names = (str(mine), "the loss")  # what it goes on from may be no numbers
+        names = (str(mine), "the loss", "the network")  # what it goes on from may be no numbers
         return Trial(f"checkpoint: {words}", attempt, names, accept, untouched_file)
 
     return make
@@ -440,7 +440,7 @@ def noisy_label_file(here: Path):
         def accept(noisy):
             """Each name with its label stands in a line of its own, in whatever order."""
             lines = path.read_bytes().decode("utf-8-sig", "replace").splitlines()
-            fields = [line.split() for line in lines if line.strip()]
+            fields = [re.split(r"[\s;,]+", line.strip()) for line in lines if line.strip()]
             read = {Path(parts[0]).name: parts[1] for parts in fields if len(parts) > 1}
             wanted = dict(zip(files, noisy.given.tolist(), strict=True))
             told = {n: str(label + 1) for n, label in wanted.items()}
