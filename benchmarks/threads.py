@@ -111,7 +111,9 @@ def main() -> None:
         idle, busy = (own[own["busy"] == value].set_index("round") for value in (False, True))
         for job in JOBS:
             ratio = busy[job] / idle[job]
-            spread = f"{ratio.median():.2f} ({ratio.min():.2f} to {ratio.max():.2f}, n {len(ratio)})"
+            spread = (
+                f"{ratio.median():.2f} ({ratio.min():.2f} to {ratio.max():.2f}, n {len(ratio)})"
+            )
             seconds = f"idle {idle[job].median():.1f} s, busy {busy[job].median():.1f} s"
             print(f"{contestant}, {job}: {seconds}, busy / idle {spread}")
 

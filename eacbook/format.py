@@ -141,7 +141,12 @@ def read_labels(path: Path, description: dict) -> list[Row]:
                 raise InputError(f"{path}, line 1: the header {what}: {shown(names)}")
             columns = [places[name] for name in COLUMNS]
             of_votes = [places.get(VOTE_PREFIX + name) for name in classes]
-            has_votes = None not in of_votes
+            has_votes = any(name.startswith(VOTE_PREFIX) for name in names)
+            if has_votes and None in of_votes:
+                without = classes[of_votes.index(None)]
+                raise InputError(
+                    f"{path}, line 1: votes, and none for the class {shown(without)} of {DESCRIPTION}"
+                )
             for fields in filter(None, table):
                 where = f"{path}, line {table.line_num}"
                 if len(fields) != len(names):

@@ -383,6 +383,10 @@ LINES = {
     "a line less": (lambda lines: lines.pop(), "has 19 rows"),
     "no header": (lambda lines: lines.pop(0), "line 1: the header lacks row, split, label, file"),
     "empty": (lambda lines: lines.clear(), "line 1: the header lacks row"),
+    "votes of another class": (
+        lambda lines: lines.__setitem__(0, lines[0].replace("votes_fear", "votes_other")),
+        "line 1: votes, and none for the class",
+    ),
     "header twice": (replace(1, "row,split,label,file,file,votes_fear"), "names a column twice"),
 }
 

@@ -255,7 +255,13 @@ def test_opencv_without_models_counts_as_none(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "channels", "named"),
-    [(0, 3, "size"), (48, 2, "channels"), ("cpu", 3, "size"), (2.5, 1, "size"), (48, "L", "channels")],
+    [
+        (0, 3, "size"),
+        (48, 2, "channels"),
+        ("cpu", 3, "size"),
+        (2.5, 1, "size"),
+        (48, "L", "channels"),
+    ],
 )
 def test_impossible_crops_are_refused(size, channels, named):
     with pytest.raises(InputError, match=named):

@@ -20,6 +20,8 @@ pytestmark = [
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 trials = importlib.import_module("tests.reliability.trials")
+kills = importlib.import_module("tests.reliability.kills")
+importlib.import_module("tests.reliability.__main__")  # brings every kind of trial
 
 
 def leave_a_file(place):
@@ -61,3 +63,18 @@ def test_the_trials_see_every_kind_of_failure(verdict, monkeypatch):
     monkeypatch.setattr(trials, "SECONDS", 1 if verdict == "hung" else 60)
     first, second = trials.run_trials("made here", range(2), seed=0)
     assert first.verdict == second.verdict == verdict
+
+
+@pytest.mark.parametrize("kind", trials.KINDS)
+def test_no_malformed_input_gets_a_traceback_or_is_taken_for_another(kind):
+    for outcome in trials.run_trials(kind, range(6), seed=0):
+        assert not outcome.failed, outcome
+
+
+@pytest.mark.parametrize(("command", "times"), [("train", 2), ("table", 1)])
+def test_a_killed_command_ends_as_if_nobody_had_disturbed_it(command, times):
+    """By one thread, as conftest sets it: a start without a checkpoint takes what cores are free."""
+    series = list(kills.run_kills(command, times, seed=0))
+    assert sum(len(killed.moments) for killed in series) >= times
+    for killed in series:
+        assert not killed.failed, killed

@@ -198,7 +198,10 @@ def test_sizes(size):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": [0], "identities": [0], "size": 47}, "size must be a whole number from 48 to 224"),
+        (
+            {"labels": [0], "identities": [0], "size": 47},
+            "size must be a whole number from 48 to 224",
+        ),
         ({"labels": [0], "identities": [0], "size": 225}, "48 to 224, got 225"),
         ({"labels": [7], "identities": [0]}, "labels from 0 to 6, found 7"),
         ({"labels": [-1], "identities": [0]}, "labels from 0 to 6, found -1"),

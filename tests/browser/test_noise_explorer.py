@@ -28,7 +28,7 @@ def explorer(run_notebook, drawn):
 
 
 def _picture(drawn, kind, rate):
-    noisy = noise_for(drawn.train.labels, drawn.num_classes, kind, rate)
+    noisy = noise_for(drawn, kind, rate)
     return noise_picture(drawn, noisy, SHOWN)
 
 

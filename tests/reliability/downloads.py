@@ -329,7 +329,9 @@ def download(name: str, files_of, script: str, tables: tuple[str, ...], options:
                     return "the result is that of the untouched input"
                 return whole_set(faces, untouched)
 
-            return Trial(words, attempt, (str(place), *files, "labels", "label.csv", " split "), accept)
+            return Trial(
+                words, attempt, (str(place), *files, "labels", "label.csv", " split "), accept
+            )
 
         return make
 
