@@ -4,9 +4,11 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Threads that wait must not keep a core busy: they would take it from a thread with work. PyTorch's
-# threads read this when PyTorch is loaded, so it helps where eacbook is imported first.
+# Threads that wait must soon sleep: a thread that spins takes its core from one with work. PyTorch's
+# threads read this when PyTorch is loaded, so it helps where eacbook is imported first. A thousand turns
+# (GNU's threads on Linux) cost nothing beside other programs; PyTorch's 300,000 cost a factor of ten.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from eacbook.errors import InputError, NonFiniteLossError
