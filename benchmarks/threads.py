@@ -4,9 +4,9 @@
 
 Each round measures every contestant twice: on the machine as it is, and beside a program that keeps one
 core busy. *eacbook* is the product as it stands. *A thread a core* is PyTorch's own way: a thread for
-each core, and threads that wait spin 300,000 times before they sleep (GNU's default on Linux). Prints the median seconds of each, and the median
-ratio busy / idle of the rounds with its range. Writes ``benchmarks/results/threads.json``. Run it on a
-quiet machine.
+each core, and threads that wait spin 300,000 times before they sleep (GNU's default on Linux). Prints
+the median seconds of each, and the median ratio busy / idle of the rounds with its range. Writes
+``benchmarks/results/threads.json``. Run it on a quiet machine.
 """
 
 from __future__ import annotations
