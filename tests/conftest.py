@@ -40,8 +40,8 @@ class CountingSteps(Hook):
 
 
 LONG_FILES = (
-    "test_cluster", "test_features", "test_processes", "test_grid", "test_hooks", "test_cli",
-    "test_ferplus", "test_weights", "test_faces",
+    "test_cluster", "test_reliability", "test_features", "test_processes", "test_grid", "test_hooks",
+    "test_cli", "test_ferplus", "test_weights", "test_faces",
 )  # fmt: skip
 
 
