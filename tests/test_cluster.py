@@ -18,7 +18,7 @@ from eacbook.runs import list_runs, read_facts
 ray_cluster = pytest.importorskip("ray.cluster_utils", reason="needs ray: eacbook[cluster]")
 
 LOOPBACK = "127.0.0.2"  # Ray takes 127.0.0.1 for the outer address of this machine
-EPOCHS = 12
+EPOCHS = 8
 GRID = (
     *("--methods", "baseline", "eac", "--noise", "0.3", "--seeds", "0", "1"),
     *("--epochs", str(EPOCHS), "--batch-size", "32"),
@@ -96,7 +96,7 @@ def is_busy_worker(process):
 
 
 def test_a_killed_worker_loses_no_cell_and_doubles_none(cluster, tmp_path):
-    data, runs = prepare_stripes(tmp_path / "stripes", train=1000), tmp_path / "runs"
+    data, runs = prepare_stripes(tmp_path / "stripes", train=400), tmp_path / "runs"
     command = [sys.executable, "-m", "eacbook", "table", "--cluster", cluster, *GRID]
     table = start([*command, "--data", data, "--folder", str(runs)])
     try:
