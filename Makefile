@@ -1,7 +1,8 @@
-# Everything a newcomer needs: make demo, make lab, make test.
+# Everything a newcomer needs: make demo, make lab, make check, make test.
 PYTHON ?= python3
 BIN := .venv/bin
 CORE := .venv/.core
+LAB := .venv/.lab
 READY := .venv/.ready
 COLAB := .venv-colab/bin
 COLAB_READY := .venv-colab/.ready
@@ -12,19 +13,33 @@ NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 $(NOTEBO
 # A core for each file, in the order in which they stand: a small network gains little by a second thread.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo lab test test-colab reliability notebooks table clean help
+.PHONY: demo lab check style test test-colab reliability notebooks table docs clean help
 
 help:           ## show these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
-demo: $(CORE)   ## train baseline and EAC on drawn faces with 30 % wrong labels: table and report
+demo: $(CORE)   ## train baseline and EAC on synthetic faces with 30 % wrong labels: table and report
 	$(BIN)/eacbook demo $(ARGS)
 
-lab: $(READY)   ## open JupyterLab on the first notebook
+lab: $(LAB)     ## open JupyterLab on the first notebook
 	$(BIN)/eacbook lab
+
+check: $(READY) ## a minute's check before a commit: style, types, direction of imports, fast tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q $(PARALLEL) tests --ignore=tests/browser \
+		-m "not (slow or cluster or gpu or reliability)"
+
+style: $(READY) ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by themselves and in JupyterLab
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(PARALLEL) tests --ignore=tests/browser
 	export EACBOOK_RUNS=$$(mktemp -d) && \
 	OMP_NUM_THREADS=1 $(BIN)/python $(NBVAL) $(PARALLEL) && \
@@ -33,7 +48,7 @@ test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by thems
 # A build folder from before would still install modules that are gone.
 test-colab: $(COLAB_READY)  ## the notebooks on the packages of Colab, none of which may move (EACBOOK_RUNS=folder of runs)
 	rm -rf build
-	$(COLAB)/python -m pip install --quiet --disable-pip-version-check .
+	$(COLAB)/python -m pip install --quiet --disable-pip-version-check ".[book]"
 	$(COLAB)/python tests/colab/check_stack.py
 	export EACBOOK_RUNS=$(or $(abspath $(EACBOOK_RUNS)),$$(mktemp -d)) && $(COLAB)/python $(NBVAL)
 
@@ -45,6 +60,10 @@ notebooks: $(READY)  ## make and run the notebooks from their sources
 
 table: $(CORE)  ## the README's table: every method, three noise rates, three seeds
 	$(BIN)/eacbook table $(ARGS)
+
+docs: $(READY)  ## the API's pages from the docstrings, into docs/_build/html
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]'
+	$(BIN)/python -m sphinx --fail-on-warning --quiet docs docs/_build/html
 
 clean:          ## remove the environments
 	rm -rf .venv .venv-colab
@@ -58,11 +77,15 @@ $(CORE): pyproject.toml
 		|| { echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu:" \
 		"apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[book]'
 	@touch $@
 
-$(READY): $(CORE)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[lab,test]'
+$(LAB): $(CORE)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[lab]'
+	@touch $@
+
+$(READY): $(LAB)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[test]'
 	@touch $@
 
 # eacbook itself comes later, as on Colab: with pip, beside what is there.

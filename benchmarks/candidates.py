@@ -23,18 +23,13 @@ from results import keep
 from steps import Contest, Setting, make_parser, read_arguments, summarise, take_turns
 from torch import Tensor
 
-from eacbook.augment import (
-    CAMERA_NOISE_VARIANCE,
-    Batch,
-    RandomErasing,
-    Streams,
-    camera_noise,
-    erase_,
-)
-from eacbook.images import bring, fetch
+from eacbook.augment.batch import Batch, camera_noise
+from eacbook.augment.erasing import RandomErasing, erase_
+from eacbook.augment.streams import CAMERA_NOISE_VARIANCE, Streams
+from eacbook.data.images import bring, fetch
 from eacbook.methods import EAC
-from eacbook.networks import build_network
-from eacbook.training import Adam, mixed_precision
+from eacbook.models.networks import build_network
+from eacbook.training.optimizer import Adam, mixed_precision
 
 Step = Callable[[], object]
 

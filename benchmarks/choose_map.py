@@ -24,10 +24,10 @@ import pandas as pd
 import torch
 from results import keep
 
-from eacbook.book import book_faces, book_run
-from eacbook.demo import METHODS
-from eacbook.features import MIN_DIST, map_epochs, spread_epochs
-from eacbook.recording import Recorded
+from eacbook.book.demo import METHODS
+from eacbook.book.runs import book_faces, book_run
+from eacbook.experiments.features import MIN_DIST, map_epochs, spread_epochs
+from eacbook.training.recording import Recorded
 
 SEEDS = (0, 1, 2)
 SHARED = {"metric": "cosine", "min_dist": MIN_DIST, "random_state": 0}
@@ -82,7 +82,7 @@ def gentle_chain(features: np.ndarray) -> np.ndarray:
 
 
 def common(features: np.ndarray) -> np.ndarray:
-    """Every epoch from one map of all, with a small learning rate: ``eacbook.features.map_epochs``."""
+    """Every epoch from one map of all, with a small learning rate (``map_epochs``)."""
     return map_epochs(torch.from_numpy(features)).numpy()
 
 

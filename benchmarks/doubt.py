@@ -17,14 +17,14 @@ import pandas as pd
 from results import keep
 from sklearn.metrics import roc_auc_score
 
-from eacbook.attention import attention_maps, relative_difference
-from eacbook.demo import METHODS
-from eacbook.evaluate import predict, sample_losses
-from eacbook.faces import load_faces
-from eacbook.hooks import Progress
-from eacbook.networks import build_network
-from eacbook.noise import inject_noise
-from eacbook.runs import find_or_train
+from eacbook.book.demo import METHODS
+from eacbook.data.faces import load_faces
+from eacbook.evaluation.attention import attention_maps, relative_difference
+from eacbook.evaluation.evaluate import predict, sample_losses
+from eacbook.experiments.runs import find_or_train
+from eacbook.models.networks import build_network
+from eacbook.noise.inject import inject_noise
+from eacbook.training.hooks import Progress
 
 SEEDS, LIMIT, DISPUTED, TOP = (0, 1, 2), 1500, 0.7, 12
 
@@ -38,7 +38,7 @@ def main() -> None:
     rows = []
     for seed in SEEDS:
         noisy = inject_noise(labels, None, faces.num_classes, "annotator", seed, votes=votes)
-        wrong = noisy.flipped
+        wrong = noisy.wrong
         for method in METHODS:
             network = build_network("tiny", faces.num_classes, seed=seed)
             run = find_or_train(

@@ -34,13 +34,15 @@ import torch
 from results import keep
 from steps import Measured, Stopwatch, take_turns
 
-from eacbook.faces import FaceData, load_faces
-from eacbook.format import DESCRIPTION, FORMAT, IMAGES, LABELS, sha256_of
-from eacbook.images import ImageFile
+from eacbook.data.faces import FaceData, load_faces
+from eacbook.data.format import DESCRIPTION, FORMAT, IMAGES, LABELS, sha256_of
+from eacbook.data.images import ImageFile
 from eacbook.methods import EAC
-from eacbook.networks import build_network
-from eacbook.noise import inject_noise
-from eacbook.training import AHEAD, READERS, Recipe, batches, train
+from eacbook.models.networks import build_network
+from eacbook.noise.inject import inject_noise
+from eacbook.training.batches import AHEAD, READERS, batches
+from eacbook.training.loop import train
+from eacbook.training.recipe import Recipe
 
 SHAPE, CLASSES = (224, 224, 3), ("calm", "cross")
 LARGE, TEST = 280_000, 4_000

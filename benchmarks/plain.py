@@ -28,8 +28,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from eacbook.augment import CAMERA_NOISE_VARIANCE, MEAN, STD
-from eacbook.networks import build_network
+from eacbook.augment.normalise import MEAN, STD
+from eacbook.augment.streams import CAMERA_NOISE_VARIANCE
+from eacbook.models.networks import build_network
 
 
 def count_workers() -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,9 +22,7 @@ from PIL import Image
 from results import keep
 from steps import take_turns
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data_scripts"))
-import decoding
-import own_faces
+from eacbook.data.prepare import decoding, own_faces
 
 PHOTOGRAPH, SIZE, ROUNDS = (640, 480), 224, 5
 THREADS = {"all cores": os.cpu_count(), "one": 1}

@@ -2,9 +2,9 @@
 
     python benchmarks/processors.py [SETTING ...]
 
-PyTorch and oneDNN choose their kernels by what the processor can do; a setting makes them do without
-some of it, or gives them another number of threads. Under each setting (or the named ones) the
-notebooks run in fresh kernels, with a folder of runs of its own below ``runs/processors``, where a
+PyTorch and oneDNN choose their kernels by what the processor can do. A setting makes one of them or both
+do without some of it, or gives them another number of threads. Under each setting (or the named ones)
+the notebooks run in fresh kernels, with a folder of runs of its own below ``runs/processors``, where a
 second call finds them. Prints each claim's limit, its worst value and the range of its values, and
 writes ``benchmarks/results/processors.json``. About 10 minutes a setting on 2 cores.
 """
@@ -23,12 +23,13 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from results import keep
 
-from eacbook.runs import list_runs, read_facts
+from eacbook.experiments.runs import list_runs, read_facts
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 KERNELS = {
     "native": {},
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "sse41": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
     "default": {"ATEN_CPU_CAPABILITY": "default"},
 }
 SETTINGS = {
@@ -41,7 +42,7 @@ FIGURES = "test_accuracy", "memorised"
 
 
 def claims_of(notebook: NotebookNode) -> Iterator[dict]:
-    """What :func:`eacbook.book.claim` measured in a notebook that has run, held or not."""
+    """What :func:`eacbook.book.runs.claim` measured in a notebook that has run, held or not."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if measured := output.get("metadata", {}).get("eacbook"):

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from eacbook.demo import train_demo
-from eacbook.pictures import attention_sheet, face_sheet
-from eacbook.report import maps_of_true_class
+from eacbook.book.demo import train_demo
+from eacbook.book.report import maps_of_true_class
+from eacbook.plots.pictures import attention_sheet, face_sheet
 
 PICTURE = Path(__file__).parents[1] / "docs" / "faces.png"
 
@@ -22,7 +22,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "faces.png"
 def main() -> None:
     faces, runs = train_demo()
     noisy = runs["eac"].noisy
-    wrong, right = noisy.flipped.nonzero()[:4, 0], (~noisy.flipped).nonzero()[:10, 0]
+    wrong, right = noisy.wrong.nonzero()[:4, 0], (~noisy.wrong).nonzero()[:10, 0]
     shown = torch.cat([wrong, right]).sort().values  # as many wrong ones as there are, 30 %
     sheet = face_sheet(
         faces.train.images[shown], noisy.given[shown], noisy.true[shown], faces.classes, columns=7

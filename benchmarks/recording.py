@@ -16,13 +16,13 @@ import pandas as pd
 import torch
 from results import keep
 
-from eacbook.book import RATE, book_faces
-from eacbook.demo import METHODS
-from eacbook.hooks import SampleLosses
-from eacbook.networks import build_network
-from eacbook.noise import inject_noise
-from eacbook.recording import Recording
-from eacbook.training import train
+from eacbook.book.demo import METHODS
+from eacbook.book.runs import RATE, book_faces
+from eacbook.models.networks import build_network
+from eacbook.noise.inject import inject_noise
+from eacbook.training.hooks import SampleLosses
+from eacbook.training.loop import train
+from eacbook.training.recording import Recording
 
 EPOCHS, PAIRS = 3, 7
 

@@ -23,8 +23,8 @@ from plotly.subplots import make_subplots
 from results import keep
 from steps import Contest, Setting, make_parser, read_arguments, seconds_per_step, take_turns
 
-from eacbook import palette
-from eacbook.figures import TEMPLATE
+from eacbook.plots import palette
+from eacbook.plots.figures import TEMPLATE
 
 PICTURE = Path(__file__).parents[1] / "docs" / "scaling.png"
 LINES = {

@@ -39,20 +39,17 @@ from plain import FaceFiles, PlainNetwork, count_workers, make_loader, take_step
 from results import keep
 from torch.nn import functional
 
+from eacbook.data.faces import synthetic_faces
 from eacbook.devices import choose_device
-from eacbook.faces import synthetic_faces
-from eacbook.hooks import Hook
 from eacbook.methods import EAC, Baseline, Method
-from eacbook.methods.eac import WEIGHTS
-from eacbook.networks import build_network
-from eacbook.noise import inject_noise
-from eacbook.training import (
-    PRECISIONS,
-    RECIPES,
-    Training,
-    mixed_precision,
-    train,
-)
+from eacbook.models.networks import build_network
+from eacbook.models.registry import NETWORKS
+from eacbook.noise.inject import inject_noise
+from eacbook.training.hooks import Hook
+from eacbook.training.loop import train
+from eacbook.training.optimizer import mixed_precision
+from eacbook.training.recipe import PRECISIONS, recipe_of
+from eacbook.training.state import Training
 
 SIZES = {"tiny": 48, "resnet18": 224}
 STEPS = {"tiny": 20, "resnet18": 10}
@@ -87,7 +84,7 @@ class Setting:
     def name(self) -> str:
         """Network and size, and what is not as usual."""
         parts = [self.network, str(self.size)]
-        if self.batch_size != RECIPES[self.network].batch_size:
+        if self.batch_size != recipe_of(self.network).batch_size:
             parts.append(f"batch{self.batch_size}")
         if self.device != "cpu":
             parts.append(self.device)
@@ -119,7 +116,7 @@ class Contest:
         self.device = choose_device(setting.device)
         self.faces = synthetic_faces(images, 1, 1, size=setting.size)
         self.noisy = inject_noise(self.faces.train.labels, 0.3, self.faces.num_classes)
-        self.weight = WEIGHTS[setting.network]
+        self.weight = NETWORKS[setting.network].eac_weight
 
     @cached_property
     def files(self) -> FaceFiles:
@@ -182,7 +179,7 @@ class Contest:
     def _train(self, method: Method, skipped: int, steps: int) -> float:
         setting = self.setting
         network = build_network(setting.network, self.faces.num_classes)
-        recipe = asdict(RECIPES[setting.network]) | {
+        recipe = asdict(recipe_of(setting.network)) | {
             "epochs": 1, "batch_size": setting.batch_size, "size": setting.size,
             "precision": setting.precision,
         }  # fmt: skip
@@ -212,10 +209,10 @@ class Stopwatch(Hook):
         self.first, self.last, self.clock = skipped, skipped + steps, clock
         self.done = -1
 
-    def on_start(self, training: Training) -> None:
-        self.after_batch(training)
+    def on_train_begin(self, training: Training) -> None:
+        self.on_batch_end(training)
 
-    def after_batch(self, training: Training) -> None:
+    def on_batch_end(self, training: Training) -> None:
         self.done += 1
         if self.done == self.first:
             self.begin = self.clock()
@@ -301,7 +298,7 @@ def read_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """With the network's own defaults, and the threads set."""
     arguments = parser.parse_args()
     arguments.size = arguments.size or SIZES[arguments.network]
-    arguments.batch_size = arguments.batch_size or RECIPES[arguments.network].batch_size
+    arguments.batch_size = arguments.batch_size or recipe_of(arguments.network).batch_size
     arguments.steps = arguments.steps or STEPS[arguments.network]
     torch.set_num_threads(arguments.threads)
     return arguments

@@ -36,16 +36,18 @@ def measure(contestant: str) -> dict[str, float]:
 
     import torch
 
-    from eacbook import devices, synthetic, training
+    from eacbook import devices
+    from eacbook.synthetic import faces as synthetic
+    from eacbook.training import loop, setup
 
     if contestant != "eacbook":
         cores = torch.get_num_threads()
         synthetic.use_threads = lambda count: devices.use_threads(cores)
-        training.choose_threads = lambda: cores
-    from eacbook.book import RATE, book_faces
+        setup.choose_threads = lambda: cores
+    from eacbook.book.runs import RATE, book_faces
     from eacbook.methods import EAC
-    from eacbook.networks import build_network
-    from eacbook.noise import inject_noise
+    from eacbook.models.networks import build_network
+    from eacbook.noise.inject import inject_noise
 
     begin = time.perf_counter()
     faces = book_faces()
@@ -53,7 +55,7 @@ def measure(contestant: str) -> dict[str, float]:
     noisy = inject_noise(faces.train.labels, RATE, faces.num_classes)
     network = build_network("tiny", faces.num_classes)
     begin = time.perf_counter()
-    run = training.train(EAC(), network, faces, noisy, epochs=EPOCHS)
+    run = loop.train(EAC(), network, faces, noisy, epochs=EPOCHS)
     return {
         "drawing": drawing,
         "training": time.perf_counter() - begin,

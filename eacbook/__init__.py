@@ -4,34 +4,40 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Threads that wait must soon sleep: a thread that spins takes its core from one with work. PyTorch's
-# threads read this when PyTorch is loaded, so it helps where eacbook is imported first. A thousand turns
-# (GNU's threads on Linux) cost nothing beside other programs; PyTorch's 300,000 cost a factor of ten.
+# A thread that waits should sleep soon. A thread that spins takes a core from threads with work.
+# PyTorch reads these variables when it is loaded, so they only help if eacbook is imported first. If
+# other programs use the cores, 1,000 spins (GNU's threads on Linux) cost no time, but PyTorch's
+# 300,000 spins make a step ten times as slow.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
+    from eacbook.data.faces import FaceData, FaceSet, load_faces, synthetic_faces
     from eacbook.errors import InputError, NonFiniteLossError
-    from eacbook.faces import FaceData, FaceSet, load_faces, synthetic_faces
-    from eacbook.hooks import Checkpoint, EarlyStopping, Hook, Progress, SampleLosses
     from eacbook.methods import (
         EAC,
         METHODS,
         RUL,
         SCN,
         Baseline,
-        SmallLoss,
+        CoTeaching,
         build_method,
         parse_method,
     )
-    from eacbook.networks import build_network
-    from eacbook.noise import NoisyLabels, inject_noise
-    from eacbook.training import RECIPES, Recipe, Run, train
+    from eacbook.models.networks import build_network
+    from eacbook.models.registry import NETWORKS
+    from eacbook.noise.inject import inject_noise
+    from eacbook.noise.labels import NoisyLabels
+    from eacbook.training.checkpoint import Checkpoint
+    from eacbook.training.hooks import EarlyStopping, Hook, Progress, SampleLosses
+    from eacbook.training.loop import train
+    from eacbook.training.recipe import Recipe
+    from eacbook.training.state import Run
 
 __all__ = [
     "EAC",
     "METHODS",
-    "RECIPES",
+    "NETWORKS",
     "RUL",
     "SCN",
     "Baseline",
@@ -47,7 +53,7 @@ __all__ = [
     "Recipe",
     "Run",
     "SampleLosses",
-    "SmallLoss",
+    "CoTeaching",
     "build_method",
     "build_network",
     "inject_noise",
@@ -60,23 +66,26 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "data.faces": ("FaceData", "FaceSet", "load_faces", "synthetic_faces"),
     "errors": ("InputError", "NonFiniteLossError"),
-    "faces": ("FaceData", "FaceSet", "load_faces", "synthetic_faces"),
-    "hooks": ("Checkpoint", "EarlyStopping", "Hook", "Progress", "SampleLosses"),
     "methods": (
-        "EAC", "METHODS", "RUL", "SCN", "Baseline", "SmallLoss", "build_method", "parse_method"
+        "EAC", "METHODS", "RUL", "SCN", "Baseline", "CoTeaching", "build_method", "parse_method"
     ),
-    "networks": ("build_network",),
-    "noise": ("NoisyLabels", "inject_noise"),
-    "training": ("RECIPES", "Recipe", "Run", "train"),
+    "models.networks": ("build_network",),
+    "models.registry": ("NETWORKS",),
+    "noise.inject": ("inject_noise",),
+    "noise.labels": ("NoisyLabels",),
+    "training.checkpoint": ("Checkpoint",),
+    "training.hooks": ("EarlyStopping", "Hook", "Progress", "SampleLosses"),
+    "training.loop": ("train",),
+    "training.recipe": ("Recipe",),
+    "training.state": ("Run",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used (PEP 562): the command line starts without PyTorch."""
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
+    """Import a public name at its first use (PEP 562), so the command line starts without PyTorch."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
@@ -85,4 +94,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
-"""Checks of what a user gives: each returns a plain Python value, or raises one sentence.
+"""Checks of a user's values. Each returns a plain Python value, or raises an error of one sentence.
 
-A number of numpy or torch is a number (``np.int64(1)``, ``torch.tensor(0.3)``). True, False and a text
-are no numbers.
+A number of numpy or torch is accepted as a number (``np.int64(1)``, ``torch.tensor(0.3)``). True, False
+and a text are not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|na
 
 
 def whole_number(name: str, value: Any, at_least: int = 0, at_most: int = LARGEST) -> int:
-    """A whole number from ``at_least`` to ``at_most``; 7.0 is none."""
+    """A whole number from ``at_least`` to ``at_most``; 7.0 is refused."""
     number = _plain(value)
     whole = isinstance(number, Integral) and not isinstance(number, bool)
     if whole and at_least <= number <= at_most:
@@ -45,7 +45,7 @@ def seed_number(name: str, value: Any) -> int:
 
 
 def number_of_classes(name: str, value: Any) -> int:
-    """From 2 to :data:`MOST_CLASSES`."""
+    """A number of classes, from 2 to :data:`MOST_CLASSES`."""
     return whole_number(name, value, 2, MOST_CLASSES)
 
 
@@ -82,7 +82,7 @@ def real_number(
 
 
 def boolean(name: str, value: Any) -> bool:
-    """True or False; no number and no text is taken for one."""
+    """True or False. A number or a text is refused."""
     if isinstance(_plain(value), bool):
         return bool(value)
     raise InputError(f"{name} must be True or False, got {shown(value)}")
@@ -96,21 +96,21 @@ def choice(name: str, value: Any, known: Collection[str]) -> str:
 
 
 def instance(name: str, value: Any, kind: type, example: str) -> Any:
-    """An object of a class; the example says how to get one."""
+    """An object of the class ``kind``. The example says in the message how to get one."""
     if isinstance(value, kind):
         return value
     raise InputError(f"{name} must be a {kind.__name__}, such as {example}, got {shown(value)}")
 
 
 def path_name(name: str, value: Any) -> str:
-    """The path of a file or folder, which need not exist."""
+    """The path of a file or folder. It does not have to exist."""
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(path, str):
         raise InputError(f"{name} must be a path, got {shown(value)}")
     try:
         Path(path).stat()
     except ValueError:
-        raise InputError(f"{name} is no path: {shown(path)} holds a NUL character") from None
+        raise InputError(f"{name} is not a path: {shown(path)} contains a NUL character") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"{name} is too long for a path: {shown(path)}") from None
@@ -119,7 +119,7 @@ def path_name(name: str, value: Any) -> str:
 
 def tensor_of_numbers(name: str, value: Any):
     """A tensor of numbers on the CPU, of any type and shape."""
-    import torch  # slow to import, and the help of the command does without it
+    import torch  # slow to import, and the help of the command does not need it
 
     try:
         return torch.as_tensor(value).cpu()
@@ -136,7 +136,7 @@ def row_numbers(name: str, value: Any, count: int):
     index = index.long()
     low, high = index.min().item(), index.max().item()
     if low < 0 or high >= count:
-        raise InputError(f"{name} must lie in 0 to {count - 1}, got {low} to {high}")
+        raise InputError(f"{name} must be from 0 to {count - 1}, got {low} to {high}")
     return index
 
 
@@ -162,7 +162,7 @@ def read_boolean(name: str, text: str) -> bool:
 
 
 def put(record: Any, **values: Any) -> None:
-    """Give a frozen dataclass its checked values, in its ``__post_init__``."""
+    """Set checked values on a frozen dataclass, in its ``__post_init__``."""
     for name, value in values.items():
         object.__setattr__(record, name, value)
 
@@ -171,20 +171,20 @@ def shown(value: Any) -> str:
     """A value as one short line for a message."""
     try:
         return shortened(repr(value))
-    except Exception:  # whatever the value's own code does, or an int of too many digits
+    except Exception:  # an error in the value's own code, or an int with too many digits
         return f"a value of type {type(value).__name__}"
 
 
 def shortened(text: str, length: int = 80) -> str:
-    """A text in one line of at most so many letters."""
+    """A text as one line of at most ``length`` letters."""
     text = " ".join(text.split())
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _plain(value: Any) -> Any:
-    """A single number of numpy or torch as Python's own; anything else as it is.
+    """A single number of numpy or torch as a Python number; any other value is returned unchanged.
 
-    Of four bytes the shortest decimal is meant: ``np.float32(0.3)`` is 0.3, not 0.30000001192092896.
+    For a float32, the shortest decimal is returned: ``np.float32(0.3)`` is 0.3, not 0.30000001192092896.
     """
     if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
         return value
@@ -194,6 +194,6 @@ def _plain(value: Any) -> Any:
         return value
     if not str(getattr(value, "dtype", "")).endswith("float32"):
         return number
-    import numpy  # slow to import, and the help of the command does without it
+    import numpy  # slow to import, and the help of the command does not need it
 
     return float(str(numpy.float32(number)))

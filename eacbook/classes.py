@@ -3,6 +3,6 @@
 CLASSES = (
     "surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral", "contempt"
 )  # fmt: skip
-"""Label order everywhere: RAF-DB's seven, and contempt last where a set has it."""
+"""The label order of all sets: RAF-DB's seven classes, and contempt last if a set has it."""
 
 RAFDB_CLASSES = CLASSES[:7]

@@ -1,4 +1,4 @@
-"""The ``eacbook`` command: ``demo``, ``train``, ``table``, ``runs`` and ``lab``."""
+"""The ``eacbook`` command: ``demo``, ``train``, ``table``, ``prepare``, ``runs`` and ``lab``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from pathlib import Path
 
 from eacbook import __version__, terminal
 from eacbook.checks import read_real_number, read_whole_number
+from eacbook.data.prepare import SETS, prepare
 from eacbook.errors import InputError
+from eacbook.extras import install_line
 from eacbook.files import write_text
+from eacbook.methods import METHODS
+from eacbook.models.registry import NETWORKS
+from eacbook.training.recipe import recipe_of
 
-NETWORK = "tiny, resnet18, resnet50, resnet18-caffe or resnet50-caffe"
-METHOD = "baseline, small_loss, scn, rul or eac, or with hyperparameters eac:weight=2,erasing=false"
 LESS_MEMORY = "take a smaller --size or --batch-size, fewer images (--limit) or fewer --workers"
 FIRST_NOTEBOOK = Path("notebooks/01_label_noise.ipynb")
 
-# A server closes the connection to the kernel if a photograph is larger than this, and says nothing;
-# JupyterLab's own limit is 10 MB. With more room the explorer can say itself that a file is too large.
+# If a photograph is larger than this, the server closes the connection to the kernel without a message.
+# JupyterLab's own limit is 10 MB. With a larger limit, the explorer can report that a file is too large.
 LARGEST_MESSAGE = {"websocket_max_message_size": 64 << 20}
 JUPYTERLAB = [
     sys.executable, "-m", "jupyterlab", f"--ServerApp.tornado_settings={LARGEST_MESSAGE}"
@@ -29,7 +32,7 @@ JUPYTERLAB = [
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status (2 for what the user can mend)."""
+    """Run the command line and return the exit status (2 for an error that the user can correct)."""
     return terminal.run("eacbook", lambda: _run(arguments), LESS_MEMORY)
 
 
@@ -37,7 +40,7 @@ def _run(arguments: list[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return options.command(options) or 0
-    except KeyboardInterrupt as interrupt:  # which says what is kept, if something is
+    except KeyboardInterrupt as interrupt:  # its message says what is kept
         print(f"\neacbook: {interrupt or 'interrupted'}", file=sys.stderr)
         return 130
 
@@ -46,11 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands, each with an example in its help."""
     parser = terminal.Parser(prog="eacbook", description=sys.modules["eacbook"].__doc__)
     parser.add_argument("--version", action="version", version=f"eacbook {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="{demo,train,table,runs,lab}")
+    methods = f"{', '.join(METHODS)}; with hyperparameters eac:weight=2,erasing=false"
+    commands = parser.add_subparsers(required=True, metavar="{demo,train,table,prepare,runs,lab}")
 
     demo = _add(
         commands, "demo", _demo,
-        "Train baseline and EAC on drawn faces with wrong labels; write a table and a report.",
+        "Train baseline and EAC on synthetic faces with wrong labels; write a table and a report.",
         "eacbook demo\n  eacbook demo --noise 0.2 --seed 1",
     )  # fmt: skip
     demo.add_argument("--noise", type=_real, default=0.3, metavar="RATE", help="0 to 1 (0.3)")
@@ -67,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  torchrun --nproc-per-node 4 -m eacbook train --data data/ferplus --network resnet18",
     )  # fmt: skip
     train.add_argument("--data", default="synthetic", help="'synthetic' or a prepared folder")
-    train.add_argument("--method", default="eac", metavar="METHOD", help=f"{METHOD} (eac)")
+    train.add_argument("--method", default="eac", metavar="METHOD", help=f"{methods} (eac)")
     train.add_argument(
         "--noise", type=_real, metavar="RATE",
         help="share of wrong labels, 0 to 1 (0.3 for symmetric and pair)",
@@ -75,22 +79,23 @@ def build_parser() -> argparse.ArgumentParser:
     _add_noise_kind(train)
     train.add_argument(
         "--noise-file", type=Path, metavar="FILE",
-        help="labels from a file instead, 'train_00001.jpg 5' a line; further columns are not read",
+        help="take the labels from a file, with lines such as 'train_00001.jpg 5'; further columns are "
+        "not read",
     )  # fmt: skip
     train.add_argument(
         "--noise-file-from", type=_whole, choices=(0, 1), metavar="0|1",
         help="the label of the first class in that file (1, as in RAF-DB's own list)",
     )  # fmt: skip
     _add_recipe(train)
-    train.add_argument("--learning-rate", type=_real, help="0.01 for tiny, 0.0002 for the ResNets")
+    train.add_argument("--learning-rate", type=_real, help=_own("learning_rate"))
     _add_seed(train)
     _add_run_options(train)
 
     table = _add(
         commands, "table", _table,
         "Train every method with every noise rate, data set and seed; print and write the table of "
-        "mean and spread over the seeds, with the paper's numbers beside ours. What is stored is "
-        "not trained again, so the same command goes on where it was stopped.",
+        "mean and spread over the seeds, with the paper's numbers beside ours. A stored run is not "
+        "trained again, so the same command continues after an interruption.",
         "eacbook table\n"
         "  eacbook table --methods baseline eac eac:weight=2 --noise 0.3 --seeds 0 1 2 3 4\n"
         "  eacbook table --data data/rafdb data/ferplus --network resnet18 --weights FILE\n"
@@ -98,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     table.add_argument(
         "--methods", nargs="+", metavar="METHOD",
-        help=f"each is {METHOD} (all of them); one that must know the noise rate is told it",
+        help=f"{methods} (all of them); a method that needs the noise rate gets it",
     )  # fmt: skip
     table.add_argument(
         "--noise", type=_real, nargs="+", metavar="RATE",
@@ -111,23 +116,34 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     table.add_argument(
         "--seeds", type=_whole, nargs="+", default=[0, 1, 2], metavar="N",
-        help="each of noise, initial weights, order and augmentation (0 1 2)",
+        help="seeds of noise, initial weights, order and augmentation (0 1 2)",
     )  # fmt: skip
     _add_recipe(table)
     table.add_argument(
         "--workers", type=_whole, metavar="N",
-        help="cells trained at the same time (one a GPU, or as many as cores and memory allow)",
+        help="cells trained at the same time (one for each GPU, or as many as cores and memory allow)",
     )  # fmt: skip
     table.add_argument(
         "--cluster", metavar="ADDRESS",
-        help="of a Ray cluster, ray://HOST:10001, to train there; every node needs eacbook, and the "
-        "run and data folders under the same path (needs pip install 'eacbook[cluster]')",
+        help="train on a Ray cluster, ray://HOST:10001; every node needs eacbook with the extra "
+        "'cluster', and the run and data folders under the same path",
     )  # fmt: skip
     table.add_argument(
         "--out", type=Path, help="folder for table.html, .csv, .md, .tex and cells.csv (runs/table)"
     )
     _add_device(table)
     _add_folder(table)
+
+    sets = "\n".join(f"  {name:<10} {what}" for name, (_, what) in SETS.items())
+    preparing = _add(
+        commands, "prepare", _prepare,
+        "Make a folder for --data from a download or from your own folders.",
+        "eacbook prepare ferplus ferplus.zip --out data/ferplus\n"
+        "  eacbook prepare own FOLDER --out data/mine\n"
+        f"  eacbook prepare ferplus --help\n\nsets:\n{sets}",
+    )  # fmt: skip
+    preparing.add_argument("set", choices=SETS, metavar="SET", help=", ".join(SETS))
+    preparing.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see SET --help")
 
     runs = _add(commands, "runs", _runs, "List the stored runs.", "eacbook runs --folder runs")
     _add_folder(runs)
@@ -137,7 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from eacbook.demo import run_demo
+    from eacbook.book.demo import run_demo
 
     run_demo(
         options.noise, options.seed,
@@ -146,10 +162,10 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from eacbook import processes
+    from eacbook.training import distributed
 
-    with processes.joined(), contextlib.ExitStack() as quiet:
-        if not processes.is_first():
+    with distributed.process_group(), contextlib.ExitStack() as quiet:
+        if not distributed.is_first():
             quiet.enter_context(contextlib.redirect_stdout(None))
         _train_one(options)
 
@@ -157,19 +173,19 @@ def _train(options: argparse.Namespace) -> None:
 def _train_one(options: argparse.Namespace) -> None:
     import torch
 
-    from eacbook.faces import load_faces
-    from eacbook.hooks import Progress
+    from eacbook.data.faces import load_faces
+    from eacbook.experiments.runs import find_or_train, summary_rows
     from eacbook.methods import parse_method
-    from eacbook.networks import build_network
-    from eacbook.noise import inject_noise, noise_from_file
-    from eacbook.runs import find_or_train, summary_table
+    from eacbook.models.networks import build_network
+    from eacbook.noise.inject import inject_noise, noise_from_file
+    from eacbook.training.hooks import Progress
 
     whole = load_faces(options.data)
     faces = whole if options.limit is None else whole.limit(options.limit)
     train, classes = faces.train, faces.num_classes
     if options.noise_file:
         if options.noise is not None:
-            raise InputError("--noise and --noise-file both say which labels are wrong; give one")
+            raise InputError("--noise and --noise-file both set the wrong labels; give one of them")
         first = 1 if options.noise_file_from is None else options.noise_file_from
         noisy = noise_from_file(
             options.noise_file, whole.train.files, whole.train.labels, classes, first
@@ -180,7 +196,7 @@ def _train_one(options: argparse.Namespace) -> None:
         noisy = noisy.take(torch.tensor([rows[name] for name in train.files]))
     else:
         if options.noise_file_from is not None:
-            raise InputError("--noise-file-from is about --noise-file, which is not given")
+            raise InputError("--noise-file-from needs --noise-file, which is not given")
         rated = options.noise_kind != "annotator" and options.noise is None
         rate = 0.3 if rated else options.noise
         noisy = inject_noise(
@@ -203,14 +219,13 @@ def _train_one(options: argparse.Namespace) -> None:
     )  # fmt: skip
     if run.stored:
         print(f"Found the stored run in {options.folder}; --fresh trains it again.")
-    print("\n" + summary_table({method.name: run}).to_string())
+    print("\n" + terminal.text_table(summary_rows({method.name: run})))
 
 
 def _table(options: argparse.Namespace) -> int:
-    from eacbook.grid import make_cells, run_grid
-    from eacbook.methods import METHODS
-    from eacbook.tables import show
-    from eacbook.workers import workers_here, workers_of_cluster
+    from eacbook.experiments.grid import make_cells, run_grid
+    from eacbook.experiments.tables import show
+    from eacbook.experiments.workers import workers_here, workers_of_cluster
 
     rates = [None] if options.noise_kind == "annotator" else [0.1, 0.2, 0.3]
     cells = make_cells(
@@ -222,11 +237,11 @@ def _table(options: argparse.Namespace) -> int:
         workers = workers_of_cluster(options.cluster, options.workers, options.device)
     else:
         workers = workers_here(options.workers, options.network, options.device)
-    outcomes = run_grid(cells, workers, options.folder)
+    results = run_grid(cells, workers, options.folder)
     out = options.out or options.folder / "table"
-    print("\n" + show(outcomes, options.folder, out))
+    print("\n" + show(results, options.folder, out))
     print(f"\nWrote table.html, table.csv, table.md, table.tex and cells.csv into {out}")
-    failed = [outcome for outcome in outcomes if outcome.failure]
+    failed = [result for result in results if result.failure]
     if not failed:
         (out / "failures.txt").unlink(missing_ok=True)
         return 0
@@ -234,27 +249,31 @@ def _table(options: argparse.Namespace) -> int:
     print(
         f"\n{len(failed)} of {len(cells)} cells failed ({out / 'failures.txt'}):", file=sys.stderr
     )
-    for outcome in failed:
-        print(f"  {outcome.cell}: {outcome.failure}", file=sys.stderr)
+    for result in failed:
+        print(f"  {result.cell}: {result.failure}", file=sys.stderr)
     return 1
 
 
+def _prepare(options: argparse.Namespace) -> None:
+    prepare(options.set, options.rest, f"eacbook prepare {options.set}")
+
+
 def _runs(options: argparse.Namespace) -> None:
-    from eacbook.runs import list_runs, runs_table
+    from eacbook.experiments.runs import list_runs, run_rows
 
     places = list_runs(options.folder)
     if not places:
         print(f"no stored run in {options.folder}; 'eacbook train' makes one")
         return
-    print(runs_table(places).to_string(index=False))
+    print(terminal.text_table(run_rows(places)))
 
 
 def _lab(options: argparse.Namespace) -> None:
     if not FIRST_NOTEBOOK.is_file():
         raise InputError(f"{FIRST_NOTEBOOK} is not here; run this in a clone of the repository")
     if importlib.util.find_spec("jupyterlab") is None:
-        raise InputError("JupyterLab is not installed; install it with: pip install 'eacbook[lab]'")
-    # Ctrl-C is how one leaves JupyterLab.
+        raise InputError(f"JupyterLab is not installed: {install_line('lab')}")
+    # The user ends JupyterLab with Ctrl-C.
     with contextlib.suppress(KeyboardInterrupt):
         subprocess.run([*JUPYTERLAB, str(FIRST_NOTEBOOK)], check=False)
 
@@ -268,7 +287,7 @@ def _real(text: str) -> float:
 
 
 def _read(read: Callable, text: str):
-    """A number of the command line, or argparse's error with our sentence."""
+    """A number from the command line, or argparse's error with the message of our check."""
     try:
         return read("the value", text)
     except InputError as error:
@@ -294,47 +313,59 @@ def _add_noise_kind(parser: argparse.ArgumentParser) -> None:
 def _add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=_whole, default=0,
-        help="of noise, initial weights, order and augmentation (0)",
+        help="seed of noise, initial weights, order and augmentation (0)",
     )  # fmt: skip
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_whole, metavar="N", help="at most N images of each split")
-    parser.add_argument("--network", default="tiny", help=f"{NETWORK} (tiny)")
+    networks = "; ".join(f"{name}: {entry.about}" for name, entry in NETWORKS.items())
+    parser.add_argument("--network", default="tiny", help=f"{networks} (tiny)")
     parser.add_argument(
         "--weights", metavar="WEIGHTS",
-        help="imagenet, or a file of face-pretrained ones (random weights without)",
+        help="imagenet, or a file of face-pretrained weights (random weights)",
     )  # fmt: skip
-    parser.add_argument("--epochs", type=_whole, help="30 for tiny, 60 for the ResNets")
-    parser.add_argument("--batch-size", type=_whole, help="64 for tiny, 32 for the ResNets")
-    parser.add_argument("--size", type=_whole, help="pixels (tiny: as stored, the ResNets: 224)")
+    parser.add_argument("--epochs", type=_whole, help=_own("epochs"))
+    parser.add_argument("--batch-size", type=_whole, help=_own("batch_size"))
+    parser.add_argument("--size", type=_whole, help=f"pixels; {_own('size')}")
     parser.add_argument(
         "--balanced", action="store_true", default=None,
-        help="draw every class equally often, as the papers do for AffectNet",
+        help="sample every class equally often, as the papers do for AffectNet",
     )  # fmt: skip
     parser.add_argument(
-        "--precision", help="float32, or bfloat16, faster where the hardware knows it (float32)"
+        "--precision", help="float32, or bfloat16: faster if the hardware supports it (float32)"
     )
 
 
+def _own(field: str) -> str:
+    """A text for the help: each value of a recipe's field, with the networks that use it."""
+    networks: dict[object, list[str]] = {}
+    for name in NETWORKS:
+        networks.setdefault(getattr(recipe_of(name), field), []).append(name)
+    shown = {value: "as stored" if value is None else f"{value:g}" for value in networks}
+    return "; ".join(f"{shown[value]} for {', '.join(names)}" for value, names in networks.items())
+
+
 def _recipe(options: argparse.Namespace) -> dict:
-    """What the user chose of the recipe; the rest is the network's own."""
+    """The fields of the recipe that the user chose; the network's own recipe has the others."""
     names = ("epochs", "batch_size", "learning_rate", "size", "balanced", "precision")
     chosen = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fresh", action="store_true", help="train again, though it is stored")
+    parser.add_argument(
+        "--fresh", action="store_true", help="train again, even if the run is stored"
+    )
     _add_device(parser)
     _add_folder(parser)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
+    parser.add_argument("--device", help="cpu, cuda or mps (the fastest one here)")
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--folder", type=Path, default=Path("runs"), help="where runs are kept (runs)"
+        "--folder", type=Path, default=Path("runs"), help="folder of the stored runs (runs)"
     )

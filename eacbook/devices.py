@@ -1,8 +1,8 @@
-"""Where a network is trained: the devices that there are, their memory, and threads on the CPU.
+"""The devices of this machine, their memory, and the number of threads on the CPU.
 
-PyTorch's threads wait for each other hundreds of times in a training step. Where another program keeps
-a core busy, each wait can last until that program pauses, and a step takes many times as long. So there
-are no more threads than free cores.
+PyTorch's threads wait for each other hundreds of times in a training step. If another program uses one
+of the cores, each wait can last until that program pauses. Then a step takes many times as long. So
+PyTorch gets no more threads than there are free cores.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from eacbook.checks import shown
 from eacbook.errors import InputError
 
 LOOK_SECONDS = 0.2
-"""For how long the cores are watched before a number of threads is chosen."""
+"""How long the use of the cores is measured before a number of threads is chosen."""
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of that name; by default CUDA or MPS where there is one, else the CPU.
+    """The device of that name. The default is CUDA or MPS if this machine has it, else the CPU.
 
     Raises:
-        InputError: there is no such device here.
+        InputError: this machine has no such device.
     """
     there = {"cpu": 1}
     if torch.backends.mps.is_available():
@@ -34,10 +34,11 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         there = {"cuda": torch.cuda.device_count(), **there}
     if name is None:
         first = next(iter(there))
-        return torch.device(first, torch.cuda.current_device() if first == "cuda" else None)
+        number = torch.cuda.current_device() if first == "cuda" else None
+        return torch.device(first, number)  # type: ignore[arg-type]  # None is allowed, too
     try:
         device = torch.device(name) if isinstance(name, (str, torch.device)) else None
-    except RuntimeError:  # no name of a device
+    except RuntimeError:  # not the name of a device
         device = None
     if device is None or (device.index or 0) >= there.get(device.type, 0):
         text = shown(str(name)) if isinstance(name, torch.device) else shown(name)
@@ -54,12 +55,12 @@ def memory_of(device: torch.device) -> int:
 
 
 def fits_memory(what: str, size: int, device: torch.device) -> None:
-    """Refuse what is larger than the memory of a device, before it is allocated.
+    """Refuse data that are larger than the memory of a device, before they are allocated.
 
     Args:
-        what: begins the sentence.
+        what: names the data; the message begins with it.
         size: bytes that are needed at least.
-        device: where they are needed.
+        device: the device that needs them.
 
     Raises:
         InputError: the device has less memory.

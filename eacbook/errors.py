@@ -1,13 +1,13 @@
-"""What can go wrong by a user's doing, each with a message that says what to mend."""
+"""Errors that a user can correct. Their messages say how."""
 
 LONGEST = 1000
-"""Letters of a message: what holds more repeats somebody's file."""
+"""Most letters of a message. A longer one only repeats the content of a file."""
 
 
 class InputError(ValueError):
-    """Something given from outside cannot be used; the message names it and what was expected.
+    """A user's value or file cannot be used. The message names it, and says what was expected.
 
-    As text it is one line that every terminal can print, whatever stands in the name of a file.
+    As text it is one line that every terminal can print, even if a file name has unusual letters.
     """
 
     def __str__(self) -> str:
@@ -21,8 +21,8 @@ class NonFiniteLossError(ArithmeticError):
 def one_line(text: str) -> str:
     """The text as one line of at most :data:`LONGEST` letters, for messages.
 
-    A letter that cannot be printed in a line becomes an escape such as ``\\n``; of a longer text the
-    middle is left out.
+    A letter that cannot be printed in a line becomes an escape such as ``\\n``. If the text is longer,
+    its middle is left out.
     """
     line = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()

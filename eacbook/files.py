@@ -1,12 +1,12 @@
 """Atomic file writes, and checksums that notice one changed bit.
 
-A file is written under a temporary name beside its own, brought to the disk and then renamed. So a
-kill or a full disk leaves the old file or the whole new one. The rights are those that the umask
-leaves: who may read other files of a shared folder may read these.
+A file is written under a temporary name in the same folder, brought to the disk and then renamed. So
+after a kill or with a full disk, there is the old file or the complete new one. The access rights follow
+the umask: users who can read other files of a shared folder can read these.
 
-A checksum stands inside its file, under ``eacbook_sha256`` in a JSON file or in the header of a
-safetensors file. It is the SHA-256 of all bytes of the file, with 64 zeros in its own place. Other
-programs read such a file like any other.
+The checksum is inside the file, under ``eacbook_sha256`` in a JSON file or in the header of a
+safetensors file. It is the SHA-256 of all bytes of the file, with 64 zeros in the place of the checksum.
+Other programs can read such a file like any other.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text in one go: under its name stands the old file or the whole new one."""
+    """Write UTF-8 text atomically: the file is the old one or the complete new one."""
     _write(Path(path), text.encode("utf-8"))
 
 
 def write_json(path: str | Path, facts: Mapping) -> None:
-    """Write plain values as JSON with a checksum, in one go."""
+    """Write plain values as JSON with a checksum, atomically."""
     text = json.dumps({CHECKSUM: _UNSET, **facts}, indent=1) + "\n"
     _write(Path(path), _with_checksum(text.encode("utf-8"))[0])
 
 
 def read_json(path: str | Path) -> dict:
-    """What :func:`write_json` wrote.
+    """Read the values that :func:`write_json` wrote.
 
     Raises:
         ValueError: the file is damaged, or was not written by :func:`write_json`.
@@ -65,9 +65,9 @@ def read_json(path: str | Path) -> dict:
 def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> str:
-    """Write tensors, from any device, as a safetensors file with a checksum, in one go.
+    """Write tensors, from any device, as a safetensors file with a checksum, atomically.
 
-    Tensors that share their memory (tied weights) are each written whole.
+    If tensors share their memory (tied weights), each of them is written completely.
 
     Returns:
         The checksum.
@@ -92,11 +92,11 @@ def write_tensors(
 def read_tensors(
     path: str | Path, *, foreign: bool = False
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata that :func:`write_tensors` wrote; the checksum is among the metadata.
+    """Read tensors and metadata that :func:`write_tensors` wrote. The metadata have the checksum.
 
     Args:
-        path: of the file.
-        foreign: take a safetensors file that others wrote, without a checksum, too.
+        path: the path of the file.
+        foreign: accept also a safetensors file of another program, without a checksum.
 
     Raises:
         ValueError: the file is damaged, or was not written by :func:`write_tensors`.
@@ -111,12 +111,12 @@ def read_tensors(
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, RecursionError) as error:
-        raise ValueError(f"it is no safetensors file: {error}") from error
+        raise ValueError(f"it is not a safetensors file: {error}") from error
     return tensors, header.get("__metadata__", {})
 
 
 def raw_bytes(tensor: Tensor) -> memoryview:
-    """The numbers of a tensor of any type and on any device, as bytes in the order of its indices."""
+    """The numbers of a tensor, of any type and from any device, as bytes in the order of indices."""
     import torch
 
     flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -124,12 +124,12 @@ def raw_bytes(tensor: Tensor) -> memoryview:
 
 
 def remove_temporary(folder: Path, *, of_all: bool = False) -> None:
-    """Remove what writers that were killed have left in a folder.
+    """Remove the temporary files of killed processes from a folder.
 
     Args:
-        folder: whose files; nothing happens if it does not exist.
-        of_all: whoever wrote them. Only for who holds a lock: otherwise the files of processes that
-            live, and those of other computers, are left alone.
+        folder: the folder; nothing happens if it does not exist.
+        of_all: remove the files of all processes. Use it only while you hold a lock. By default, the
+            files of living processes and of other computers are kept.
     """
     host = "*" if of_all else _HOST
     for path in folder.glob(_TEMPORARY.format(host=host, pid="*", token="*")):
@@ -156,8 +156,8 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can do so."""
-    with contextlib.suppress(OSError):  # Windows opens no folder
+    """Write the names in a folder to the disk, if the system can do so."""
+    with contextlib.suppress(OSError):  # Windows cannot open a folder
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,6 +1,6 @@
-"""What a command meets at its edge: closed streams, pipes without a reader, and too little memory.
+"""Running a command: its errors, closed streams, pipes without a reader, and too little memory.
 
-``eacbook`` and the scripts in ``data_scripts/`` share it. It needs no PyTorch.
+``eacbook`` and the scripts in ``data_scripts/`` use it. It does not need PyTorch.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ import argparse
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn, TextIO
 
 from eacbook.errors import InputError, NonFiniteLossError, one_line
+from eacbook.extras import what_is_missing
 
 MISTAKE, BROKEN_PIPE = 2, 141
-"""Exit status for what the user can mend, and (128 + SIGPIPE, as shells say) where the reader left."""
+"""Exit status of an error that the user can correct, and of a pipe whose reader has ended (128 +
+SIGPIPE, as in shells)."""
 
 _STREAMS = {"stdin": (0, "r"), "stdout": (1, "w"), "stderr": (2, "w")}
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's own, whose errors are one line of a sensible length, whatever was typed."""
+    """A parser whose errors are one line of limited length, for any input."""
 
     def parse_known_args(self, args=None, namespace=None):
-        """argparse takes ``--option=--`` for an option with an empty list."""
+        """Refuse ``--option=--``: argparse reads it as an option with an empty list."""
         found, rest = super().parse_known_args(args, namespace)
         for action in self._actions:
             if action.nargs is None and getattr(found, action.dest, None) == []:
@@ -37,34 +39,53 @@ class Parser(argparse.ArgumentParser):
         self.exit(MISTAKE, one_line(f"{self.prog}: error: {message}") + "\n")
 
 
+def text_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table of texts, with every column aligned to the right.
+
+    If a row does not have a column, its cell is empty.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [columns, *([row.get(name, "") for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [
+        [text.rjust(width) for text, width in zip(line, widths, strict=True)] for line in lines
+    ]
+    return "\n".join("  ".join(line) for line in padded)
+
+
 def run(
     program: str, command: Callable[[], int | None], reduce: str = "close other programs"
 ) -> int:
-    """Run a command; what the user can mend, and what is no error of ours, gets no traceback.
+    """Run a command. An error that the user can correct is printed as one line, without a traceback.
 
     Args:
-        program: its name, in front of messages.
-        command: returns an exit status, or None for 0.
-        reduce: what needs less memory, as a request.
+        program: the name of the program; messages begin with it.
+        command: a function that returns an exit status, or None for 0.
+        reduce: advice for the user if there is not enough memory.
 
     Returns:
         The exit status.
     """
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not where a test or a notebook put its own
+        if hasattr(stream, "reconfigure"):  # tests and notebooks have other streams
             stream.reconfigure(errors="backslashreplace")
     ended = None
     try:
         try:
             status = command() or 0
-        except SystemExit as error:  # argparse ends so, after it has printed
+        except SystemExit as error:  # argparse raises it after it has printed
             ended, status = error, error.code
         sys.stdout.flush()
         sys.stderr.flush()
     except (InputError, NonFiniteLossError, OSError) as error:
         left = isinstance(error, BrokenPipeError) and any(map(_is_broken, (sys.stdout, sys.stderr)))
         status = BROKEN_PIPE if left else _fail(program, str(error))
+    except ModuleNotFoundError as error:
+        sentence = what_is_missing(error)
+        if sentence is None:
+            raise
+        status = _fail(program, sentence)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -76,7 +97,7 @@ def run(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, NumPy or PyTorch could not have the memory that it asked for."""
+    """Whether Python, NumPy or PyTorch could not allocate memory."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(
         words in text
@@ -86,10 +107,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _open_closed_streams() -> None:
-    """Give a closed stream nowhere to go.
+    """Connect closed streams to the null device.
 
-    Python has None for it, on which libraries stumble; and the next file that is opened would get its
-    number, so that what a library writes to the terminal would go into that file.
+    Python sets a closed stream to None, and libraries do not expect this. Also, the next file that is
+    opened would get the number of the stream. Then terminal output of a library would go into that file.
     """
     for name, (number, mode) in _STREAMS.items():
         if getattr(sys, name) is None:
@@ -110,7 +131,7 @@ def _is_free(number: int) -> bool:
 
 
 def _is_broken(stream: TextIO) -> bool:
-    """Whether it is a pipe that nobody reads."""
+    """Whether the stream is a pipe without a reader."""
     if not hasattr(select, "poll"):  # Windows
         return False
     try:
@@ -128,7 +149,7 @@ def _fail(program: str, sentence: str) -> int:
 
 
 def _let_go(*streams: TextIO) -> None:
-    """Python flushes at its end, and complains once more of what cannot be written."""
+    """Flush the streams, so that Python does not report an error again when it exits."""
     for stream in streams:
         try:
             stream.flush()

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from eacbook.augment import Batch, Streams
-from eacbook.faces import FaceData, FaceSet, synthetic_faces
-from eacbook.format import SPLITS
-from eacbook.hooks import Hook
-from eacbook.networks import ClassActivationNetwork, build_network
-from eacbook.noise import inject_noise
-from eacbook.prepared import LabelledImage, write_faces
+from eacbook.augment.batch import Batch
+from eacbook.augment.streams import Streams
+from eacbook.data.faces import FaceData, FaceSet, synthetic_faces
+from eacbook.data.format import SPLITS
+from eacbook.data.prepared import LabelledImage, write_faces
+from eacbook.models.networks import ClassActivationNetwork, build_network
+from eacbook.noise.inject import inject_noise
+from eacbook.training.hooks import Hook
 
 torch.set_num_threads(1)
 
@@ -33,14 +34,14 @@ class CountingSteps(Hook):
     def __init__(self, interrupt_at=None):
         self.count, self.interrupt_at = 0, interrupt_at
 
-    def after_batch(self, training):
+    def on_batch_end(self, training):
         self.count += 1
         if self.count == self.interrupt_at:
             raise KeyboardInterrupt
 
 
 LONG_FILES = (
-    "test_cluster", "test_reliability", "test_features", "test_processes", "test_grid", "test_hooks",
+    "test_cluster", "test_reliability", "test_features", "test_distributed", "test_grid", "test_hooks",
     "test_cli", "test_ferplus", "test_weights", "test_faces",
 )  # fmt: skip
 
@@ -134,7 +135,7 @@ def faces():
 def drawn_once():
     """The drawn set is drawn by the first who loads it by name: it takes a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("eacbook.faces.synthetic_faces", functools.cache(synthetic_faces))
+        patch.setattr("eacbook.data.faces.synthetic_faces", functools.cache(synthetic_faces))
         yield
 
 

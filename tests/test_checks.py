@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from eacbook import checks
 from eacbook.errors import InputError
 from eacbook.methods import METHODS, parse_method
-from eacbook.networks import build_network
-from eacbook.noise import inject_noise, pair_matrix
-from eacbook.training import Recipe
+from eacbook.models.networks import build_network
+from eacbook.noise.inject import inject_noise
+from eacbook.noise.matrices import pair_matrix
+from eacbook.training.recipe import Recipe
 
 PLAIN = (int, float, bool, str, type(None))
 NUMPY = [np.int64, np.uint8, np.float16, np.float32, np.float64, np.bool_]
@@ -57,7 +58,7 @@ def one_sentence(error: InputError, name: str) -> bool:
 @given(st.sampled_from(FIELDS), ANYTHING)
 def test_every_field_is_a_plain_value_or_refused_in_one_sentence(where, value):
     kind, name = where
-    needed = {"noise_rate": 0.2} if kind is METHODS["small_loss"] else {}
+    needed = {"noise_rate": 0.2} if kind is METHODS["coteaching"] else {}
     try:
         made = kind(**{**needed, name: value})
     except InputError as error:
@@ -97,7 +98,7 @@ def test_every_argument_of_a_network_works_or_is_refused_in_one_sentence(name, v
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.sampled_from(["", "eac", "scn", "rul:", "small_loss:noise_rate="]),
+    st.sampled_from(["", "eac", "scn", "rul:", "coteaching:noise_rate="]),
     st.text(st.sampled_from("weightrasngp:=,_.0123456789eE+-x١ \t\nTtruFfalse"), max_size=30),
 )
 def test_every_text_is_a_method_or_is_refused_in_one_sentence(start, text):

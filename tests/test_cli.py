@@ -4,18 +4,20 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from eacbook import cli, demo
-from eacbook.faces import load_faces, synthetic_faces
-from eacbook.noise import write_label_file
-from eacbook.runs import list_runs, read_facts
-from eacbook.training import RECIPES, Recipe
+from eacbook import cli
+from eacbook.book import demo
+from eacbook.data.faces import load_faces, synthetic_faces
+from eacbook.experiments.runs import list_runs, read_facts
+from eacbook.models.registry import NETWORKS
+from eacbook.noise.label_files import write_label_file
 
 pytestmark = pytest.mark.usefixtures("drawn_once")
 
-COMMANDS = ["demo", "train", "table", "runs", "lab"]
+COMMANDS = ["demo", "train", "table", "prepare", "runs", "lab"]
 
 
 def run(*arguments):
@@ -26,9 +28,11 @@ def run(*arguments):
 def small_demo(monkeypatch):
     """The demo on a handful of faces for two epochs, through the very same code."""
     monkeypatch.setattr(demo, "load_faces", lambda name: synthetic_faces(140, 70, 70))
-    monkeypatch.setitem(RECIPES, "tiny", Recipe(epochs=2))
+    entry = replace(NETWORKS["tiny"], recipe={"epochs": 2})
+    monkeypatch.setitem(NETWORKS, "tiny", entry)
 
 
+@pytest.mark.slow
 def test_demo_trains_writes_and_finds_its_runs_again(small_demo, tmp_path, capsys):
     assert run("demo", "--folder", tmp_path) == 0
     results = json.loads((tmp_path / "demo" / "results.json").read_text())
@@ -51,6 +55,7 @@ def test_demo_trains_writes_and_finds_its_runs_again(small_demo, tmp_path, capsy
     assert all(path.stat().st_mtime_ns > then for path, then in before.items())
 
 
+@pytest.mark.slow
 def test_report_opens_offline_and_shows_every_part(small_demo, tmp_path):
     run("demo", "--folder", tmp_path)
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
@@ -62,6 +67,7 @@ def test_report_opens_offline_and_shows_every_part(small_demo, tmp_path):
     assert "42 of 140 training labels (30.0%) are wrong" in own
 
 
+@pytest.mark.slow
 def test_train_stores_a_run_that_runs_lists(tmp_path, capsys):
     small = ("--limit", 60, "--epochs", 1, "--folder", tmp_path)
     assert run("train", "--method", "baseline", "--noise", 0.2, "--seed", 3, *small) == 0
@@ -70,6 +76,7 @@ def test_train_stores_a_run_that_runs_lists(tmp_path, capsys):
     assert re.search(r"baseline +synthetic \(60\) +symmetric 20% +tiny +1 +3", listed)
 
 
+@pytest.mark.slow
 def test_train_reads_a_noise_file(tmp_path, capsys):
     train = load_faces("synthetic").train
     path = tmp_path / "noise.txt"
@@ -89,6 +96,7 @@ def test_train_reads_a_noise_file(tmp_path, capsys):
     assert "has 3 columns; the labels are the second" in said and "100.0% of the training" in said
 
 
+@pytest.mark.slow
 def test_train_takes_a_method_with_its_hyperparameters(tmp_path):
     small = ("--limit", 30, "--epochs", 1, "--balanced", "--folder", tmp_path)
     assert run("train", "--method", "eac:weight=2,erasing=false", *small) == 0
@@ -98,6 +106,7 @@ def test_train_takes_a_method_with_its_hyperparameters(tmp_path):
     assert settings["recipe"]["balanced"] is True
 
 
+@pytest.mark.slow
 def test_table_writes_goes_on_and_tells_what_failed(tmp_path, capsys):
     small = ("--limit", 40, "--epochs", 1, "--workers", 1, "--device", "cpu", "--folder", tmp_path)
     grid = ("--methods", "baseline", "rul", "--noise", 0.3, "--seeds", 0, 1)
@@ -140,7 +149,7 @@ def test_bad_grid_gets_one_clear_line(arguments, expected, tmp_path, capsys):
     [
         (["--noise", "0.1", "--noise-file", "labels.txt"], "give one"),
         (["--noise", "1.5"], "rate must be a number from 0 to 1"),
-        (["--method", "magic"], "baseline, small_loss, scn, rul, eac"),
+        (["--method", "magic"], "baseline, coteaching, scn, rul, eac"),
         (["--method", "eac:weight=much"], "expected a number"),
         (["--network", "vgg"], "tiny, resnet18, resnet50"),
         (["--data", "nowhere"], "'synthetic' or a folder"),
@@ -198,9 +207,3 @@ def test_the_package_is_the_command():
         [sys.executable, "-m", "eacbook", "--help"], capture_output=True, text=True, check=True
     ).stdout
     assert re.findall(r"^    (\w+)  ", shown, re.MULTILINE) == COMMANDS
-
-
-def test_every_network_has_a_recipe():
-    from eacbook.networks import NETWORKS
-
-    assert set(RECIPES) == set(NETWORKS)

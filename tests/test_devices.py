@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import eacbook as eb
-from eacbook import devices, synthetic
+from eacbook import devices
+from eacbook.synthetic import faces as synthetic
 
 
 @pytest.fixture

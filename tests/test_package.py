@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import torch
 from test_cli import COMMANDS
 
 import eacbook as eb
+from eacbook.data.prepare import SETS
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ["plotly", "umap", "ipywidgets", "pandas", "torchvision", "matplotlib"]
+HEAVY = ["plotly", "umap", "ipywidgets", "pandas", "sklearn", "torchvision", "matplotlib"]
 
 
 def run_python(script):
@@ -21,12 +23,13 @@ def run_python(script):
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "unneeded"),
     [
         ("import eacbook", [*HEAVY, "torch", "numpy"]),
         ("from eacbook import *", HEAVY),
-        ("import eacbook.tables", ["plotly"]),
+        ("import eacbook.experiments.tables", ["plotly"]),
     ],
 )
 def test_an_import_brings_nothing_heavy_that_it_does_not_need(script, unneeded):
@@ -39,23 +42,21 @@ def test_the_public_names_are_the_objects_of_their_modules():
     assert sorted(eb.__all__) == sorted(eb._MODULE_OF)
     assert set(eb.__all__) <= set(dir(eb))
     for name, module in eb._MODULE_OF.items():
-        assert getattr(eb, name) is getattr(getattr(eb, module), name)
+        assert getattr(eb, name) is getattr(import_module(f"eacbook.{module}"), name)
     with pytest.raises(AttributeError, match="has no attribute 'magic'"):
         eb.magic()
 
 
-SCRIPTS = ["affectnet", "ferplus", "own_faces", "rafdb"]
-
-
-@pytest.mark.parametrize("name", ["eacbook", *SCRIPTS])
-def test_help_comes_without_torch(name):
-    """Of the scripts, everything is: no word of a set needs it."""
-    asked = [[], *([command] for command in COMMANDS)] if name == "eacbook" else [[]]
-    module = "eacbook.cli" if name == "eacbook" else name
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "commands", [[[], *([name] for name in COMMANDS)], [["prepare", name] for name in SETS]]
+)
+def test_help_comes_without_torch(commands):
+    """Of a data set's command, everything is: no word of a set needs it."""
     done = run_python(
-        f"import sys\nsys.path.insert(0, {str(ROOT / 'data_scripts')!r})\nimport {module} as command\n"
-        f"for asked in {asked}:\n"
-        "    try: command.main([*asked, '--help'])\n"
+        "import sys\nfrom eacbook import cli\n"
+        f"for words in {commands}:\n"
+        "    try: cli.main([*words, '--help'])\n"
         "    except SystemExit as ended: assert not ended.code\n"
         "print('torch' in sys.modules, file=sys.stderr)"
     )
@@ -63,6 +64,7 @@ def test_help_comes_without_torch(name):
     assert done.stdout.startswith("usage: ")
 
 
+@pytest.mark.slow
 def test_a_training_does_not_import_torchs_compiler():
     """torch's own optimizers do, at their first step, and take seconds for it."""
     script = (
@@ -85,8 +87,8 @@ def test_the_public_names_are_there_and_say_what_they_do(name):
 
 
 def test_the_modules_that_others_rely_on():
-    from eacbook.attention import flip_consistency
-    from eacbook.noise import read_label_file, write_label_file
+    from eacbook.methods.eac import flip_consistency
+    from eacbook.noise.label_files import read_label_file, write_label_file
 
     assert all(map(callable, (flip_consistency, read_label_file, write_label_file)))
 
@@ -101,7 +103,7 @@ def test_the_example_of_the_design_page():
     faces = eb.synthetic_faces(train=42, test=21, validation=21)
     noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, kind="symmetric", seed=0)
     assert noisy.given.dtype == noisy.true.dtype == torch.int64
-    assert noisy.flipped.dtype == torch.bool and noisy.flipped.sum() == 13
+    assert noisy.wrong.dtype == torch.bool and noisy.wrong.sum() == 13
     network = eb.build_network("tiny", num_classes=7)
     run = eb.train(
         eb.EAC(weight=1.0), network, faces, noisy, epochs=2, seed=0, device="cpu", hooks=[]

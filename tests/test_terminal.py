@@ -114,7 +114,7 @@ def test_the_command_says_what_needs_less_memory(monkeypatch, capsys):
     def too_large(source):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
-    monkeypatch.setattr("eacbook.faces.load_faces", too_large)
+    monkeypatch.setattr("eacbook.data.faces.load_faces", too_large)
     assert cli.main(["train"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("eacbook: error: not enough memory: take a smaller --size or --batch-")
@@ -135,6 +135,7 @@ def test_the_version(capsys):
     assert capsys.readouterr().out == f"eacbook {__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "line"),
     [

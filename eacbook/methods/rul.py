@@ -1,21 +1,21 @@
 """Relative Uncertainty Learning (Zhang, Wang and Deng, NeurIPS 2021).
 
-Two branches stand on the backbone: one gives the feature mu, the other the uncertainty s of a face
-(sections 3.2 and 3.3: feature mixup and the add-up loss). Each face i is mixed with another one, j, of
-its batch, and the mixture must be recognised as both:
+The backbone has two branches: one gives the feature mu, the other the uncertainty s of a face (sections
+3.2 and 3.3: feature mixup and the add-up loss). Each face i is mixed with another face j of its batch.
+The network must recognise the mixture as both:
 
     s = mean(exp(uncertainty branch))
     mixed = (s_i mu_i + s_j mu_j) / (s_i + s_j)
     loss = (CE(W mixed, label of i) + CE(W mixed, label of j)) / 2
 
-The face that is harder to recognise needs the larger share of the mixture, so the branch learns which
-one that is: uncertainty is relative. Nothing is mixed when the network predicts.
+The face that is harder to recognise needs the larger share of the mixture. So the branch learns which of
+the two faces is harder: uncertainty is relative. Nothing is mixed when the network predicts.
 
-Published: features of 64 numbers, dropout 0.4, the classifier's learning rate ten times the backbone's
-(2e-3 and 2e-4), batches of 64. The factor 1/2 is the code's; the paper adds both losses up. Its code
-logs a training accuracy on the *mixed* features; ours, like everyone's, is measured on faces, in
-evaluation mode. Its branches see every place of the feature maps, so the class activation maps
-generalise: what each place adds to the logits.
+Published: features of 64 numbers, dropout 0.4, the learning rate of the classifier ten times that of the
+backbone (2e-3 and 2e-4), batches of 64. The factor 1/2 is from the published code; the paper adds both
+losses. The published code logs a training accuracy on the *mixed* features. Ours is measured on faces in
+evaluation mode, as for all methods. The branches see every place of the feature maps. So the class
+activation maps are defined more generally here: what each place adds to the logits.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from eacbook.augment import Batch, RandomErasing
+from eacbook.augment.batch import Batch
+from eacbook.augment.erasing import RandomErasing
 from eacbook.checks import put, real_number, whole_number
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import (
+from eacbook.models.networks import (
     RelativeUncertaintyNetwork,
+    WithParts,
     at_least_float32,
     evaluation_mode,
     need_parts,
@@ -48,9 +50,9 @@ class RUL(Method):
     """Relative Uncertainty Learning.
 
     Attributes:
-        dimension: of the feature mu, 1 to 65,536.
-        dropout: probability, in front of both branches.
-        head_rate: the classifier's learning rate, in units of the recipe's.
+        dimension: the dimension of the feature mu, 1 to 65,536.
+        dropout: the probability of dropout in both branches.
+        head_rate: the learning rate of the classifier, as a multiple of the recipe's.
     """
 
     name: ClassVar[str] = "rul"
@@ -58,7 +60,7 @@ class RUL(Method):
     dropout: float = 0.4
     head_rate: float = 10.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         put(
             self,
             dimension=whole_number("dimension", self.dimension, 1, LARGEST_DIMENSION),
@@ -66,10 +68,10 @@ class RUL(Method):
             head_rate=real_number("head_rate", self.head_rate, above=0),
         )
 
-    def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
-        """The network with both branches and a classifier of their feature.
+    def extend(self, network: WithParts, size: int, seed: int) -> RelativeUncertaintyNetwork:
+        """The network with both branches and a classifier of the feature mu.
 
-        A network from the weights of a run of RUL has them already, and keeps them if they fit.
+        A network from the weights of a run of RUL already has them; it keeps them if they fit.
         """
         need_parts(self.name, network, "backbone", "fc")
         with shown_pictures(network, size), evaluation_mode(network.backbone), torch.no_grad():
@@ -80,12 +82,12 @@ class RUL(Method):
             network.fc.in_features,
         ):
             for branch in (network.mu, network.log_variance):
-                branch[1].p = self.dropout
+                branch[1].p = self.dropout  # type: ignore[assignment]  # a number is allowed, too
             return network
         with seeded(seed):
             return RelativeUncertaintyNetwork(network, shape, self.dimension, self.dropout)
 
-    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, network: WithParts, batch: Batch) -> dict[str, Tensor]:
         if len(batch.labels) < 2:
             raise InputError("rul cannot mix a batch of one face: choose a larger batch_size")
         features = network.backbone(batch.flipped(RandomErasing()))

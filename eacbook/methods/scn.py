@@ -1,22 +1,25 @@
 """Self-Cure Network (Wang, Peng, Yang, Lu and Qiao, CVPR 2020, arXiv 2002.10392).
 
+::
+
     importance of a sample:  alpha = sigmoid(w features)                               (equation 1)
     weighted cross-entropy:  CE(alpha * logits, labels)                                (equation 2)
     rank regularisation:     max(0, margin - (mean alpha of the high group
                                               - mean alpha of the low group))         (equations 3, 4)
     loss = (1 - rank_weight) * weighted cross-entropy + rank_weight * rank regularisation
-    relabelling:  a sample of the low group takes the label that is predicted, if
+    relabelling:  a sample of the low group gets the predicted label, if
                   P(predicted) - P(label) > relabel_margin                             (equation 5)
 
-The high group is the share ``high_share`` of a batch with the largest importance. alpha is positive,
-so the prediction is that of the logits alone, and the network predicts without it.
+The high group is the share ``high_share`` of a batch with the largest importance. alpha is positive, so
+it does not change the predicted class, and the network predicts without it.
 
-Where the published code differs: it adds both losses (``rank_weight`` 0.5 up to the scale, which Adam
-hardly sees), and it relabels *any* sample of the batch (``relabel_any``), not the low group alone.
-The margin of 0.15 is the paper's for batches of 1,024; with 64 the authors advise 0.07.
+The published code differs in two points. It adds both losses: this is ``rank_weight`` 0.5 up to the
+scale, which has almost no effect with Adam. And it relabels *any* sample of the batch
+(``relabel_any``), not only the low group. The margin of 0.15 is the paper's for batches of 1,024; for
+batches of 64 the authors advise 0.07.
 
-Where the classes are balanced, a batch may hold a face several times, in different views. Each view is
-judged by itself, and the last one in the batch decides the label that the face goes on with.
+With balanced classes, a batch may contain a face several times, in different views. Each view is judged
+separately, and the last one in the batch decides the next label of the face.
 """
 
 from __future__ import annotations
@@ -28,12 +31,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eacbook.augment import Batch, RandomErasing
+from eacbook.augment.batch import Batch
+from eacbook.augment.erasing import RandomErasing
 from eacbook.checks import boolean, put, real_number, whole_number
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.networks import (
+from eacbook.models.networks import (
     RelativeUncertaintyNetwork,
+    WithParts,
     at_least_float32,
     need_parts,
     seeded,
@@ -45,15 +50,16 @@ class SCN(Method):
     """Self-Cure Network: weigh the samples, rank the weights, change labels.
 
     Attributes:
-        high_share: beta, the share of a batch that is of high importance.
-        rank_margin: delta 1, by which the means of both groups must differ.
-        rank_weight: gamma, of the rank regularisation, 0 to 1.
+        high_share: beta, the share of a batch that forms the high group.
+        rank_margin: delta 1, the difference that the means of both groups must reach.
+        rank_weight: gamma, the weight of the rank regularisation, 0 to 1.
         relabel_epoch: the first epoch, counted from 1, in which labels are changed.
-        relabel_margin: delta 2, between the probabilities of the predicted and the given label.
-        relabel_any: the published code's rule: samples of the high group may change, too.
+        relabel_margin: delta 2, between the probabilities of the predicted class and of the label.
+        relabel_any: use the rule of the published code: labels of the high group may change, too.
     """
 
     name: ClassVar[str] = "scn"
+    relabels: ClassVar[bool] = True
     high_share: float = 0.7
     rank_margin: float = 0.15
     rank_weight: float = 0.5
@@ -61,7 +67,7 @@ class SCN(Method):
     relabel_margin: float = 0.2
     relabel_any: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("high_share", "rank_margin", "rank_weight", "relabel_margin"):
             put(self, **{name: real_number(name, getattr(self, name), at_least=0, at_most=1)})
         put(
@@ -70,17 +76,17 @@ class SCN(Method):
             relabel_any=boolean("relabel_any", self.relabel_any),
         )
 
-    def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
-        """The network with a layer ``importance``: pooled features to alpha before the sigmoid."""
+    def extend(self, network: WithParts, size: int, seed: int) -> WithParts:
+        """The network with a layer ``importance``: from pooled features to alpha before the sigmoid."""
         need_parts(self.name, network, "backbone", "classify", "fc")
-        # The classifier of RUL's network is not on the features.
+        # In RUL's network the classifier does not use the features of the backbone.
         of_rul = isinstance(network, RelativeUncertaintyNetwork)
         channels = network.shape[0] if of_rul else network.fc.in_features
         with seeded(seed):
             network.importance = nn.Linear(channels, 1)
         return network
 
-    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, network: WithParts, batch: Batch) -> dict[str, Tensor]:
         features = network.backbone(batch.flipped(RandomErasing()))
         logits, _ = network.classify(features)
         importance = (
@@ -102,10 +108,10 @@ class SCN(Method):
         }
 
     def groups(self, importance: Tensor) -> tuple[Tensor, Tensor]:
-        """Places in the batch of the high and of the low group; neither is empty.
+        """The places of the high group and of the low group in the batch; neither group is empty.
 
         Raises:
-            InputError: the batch is of one face.
+            InputError: the batch has only one face.
         """
         if len(importance) < 2:
             raise InputError("scn cannot rank a batch of one face: choose a larger batch_size")
@@ -115,7 +121,7 @@ class SCN(Method):
 
     @torch.no_grad()
     def relabel(self, weighted: Tensor, batch: Batch, low: Tensor) -> Tensor:
-        """The labels to go on with, int64 ``[B]``, from the weighted logits ``[B,K]``."""
+        """The next labels, int64 ``[B]``, from the weighted logits ``[B,K]``."""
         if batch.epoch + 1 < self.relabel_epoch:
             return batch.labels
         probabilities = weighted.softmax(1)

@@ -3,45 +3,45 @@
 #
 # [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/01_label_noise.ipynb)
 #
-# **You will learn** what a wrong label is, how noise is described by a transition matrix, how
-# researchers make labels wrong on purpose, and how wrong people are by themselves.
+# **You will learn** what a wrong label is, and how a transition matrix describes noise. You will also learn
+# how researchers make labels wrong on purpose, and how often people are wrong by themselves.
 #
-# **You need** a little Python; nothing to download, no GPU. **Time**: about 15 minutes of reading and
-# trying; the computer itself works for under a minute, with or without a GPU.
+# **You need** a little Python. You need no download and no GPU. **Time**: about 15 minutes of reading and
+# trying. The computer itself works for under a minute, with or without a GPU.
 #
-# The question behind the whole book: *a network is trained on faces of which three in ten carry the
-# wrong label. What does it learn, and how could it be kept from learning the mistakes?* Before we can
-# answer it, we need faces and mistakes.
+# The whole book asks one question. *A network is trained on faces, and three in ten carry the wrong label.
+# What does it learn? How can we keep it from learning the mistakes?* Before we can answer, we need faces and
+# mistakes.
 
 # %%
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
-    # %pip install -q "eacbook @ git+https://github.com/eacbook/eacbook"
+    # %pip install -q "eacbook[book] @ git+https://github.com/eacbook/eacbook"
 
 # %% [markdown]
 # ## Meet the faces
 #
-# Data sets of real faces (RAF-DB, FERPlus, AffectNet) come with terms and may not be passed on. So the
-# book draws its own: people who never lived, with an expression that *we* decide. That has a great
-# advantage: we know the truth about every single face.
+# Data sets of real faces (RAF-DB, FERPlus, AffectNet) come with terms of use. Nobody may pass them on. So the
+# book draws its own **synthetic faces**. They show people who never lived, and *we* choose each expression.
+# That is a great advantage: we know the truth about every single face.
 
 # %%
 import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.pictures import face_sheet, matrix_picture, png
+from eacbook.plots.pictures import face_sheet, matrix_picture, png
 
 faces = eb.load_faces("synthetic")
-print(f"{len(faces.train)} training faces, {len(faces.validation)} for choosing, {len(faces.test)} to test")
+print(f"{len(faces.train)} training faces, {len(faces.validation)} validation faces, {len(faces.test)} test faces")
 print("images:", tuple(faces.train.images.shape), faces.train.images.dtype)
 print("classes:", ", ".join(faces.classes))
 
 # %% [markdown]
-# Eight of each class. They are stored 48 pixels wide and enlarged here. Some show the expression fully,
-# some so faintly that you would not bet on it. **Predict** before you run the cell: which two of the
-# seven expressions will you confuse most easily yourself?
+# Here are eight faces of each class. They are stored 48 pixels wide and enlarged here. Some show the
+# expression fully. Others show it so faintly that you would not bet on it. **Predict** before you run the
+# cell. Which two of the seven expressions will you confuse most easily yourself?
 
 # %%
 labels = faces.train.labels
@@ -50,14 +50,14 @@ images, shown = faces.train.images[rows], labels[rows]
 display(Image(png(face_sheet(images, shown, shown, faces.classes, cell=76))))
 
 # %% [markdown]
-# Keep your pair in mind. We will come back to it when we ask what people really confuse.
+# Remember your pair. We return to it when we ask what people really confuse.
 #
-# An expression is made of *action units*, the single movements of the face that psychologists count
-# (Ekman, Friesen and Hager, 2002): brows up, nose wrinkled, lip corners pulled. Each class has its
-# typical units (Du, Tao and Martinez, PNAS 2014), and some that only some people show.
+# An expression is made of *action units*. They are the single movements of the face that psychologists count
+# (Ekman, Friesen and Hager, 2002). Examples are raised brows, a wrinkled nose and pulled lip corners. Each
+# class has its typical units (Du, Tao and Martinez, PNAS 2014). It also has units that only some people show.
 
 # %%
-from eacbook.synthetic import ACTION_UNITS, EXPRESSIONS
+from eacbook.synthetic.faces import ACTION_UNITS, EXPRESSIONS
 
 for name, (always, sometimes) in EXPRESSIONS.items():
     units = [ACTION_UNITS[unit] for unit in always]
@@ -65,9 +65,9 @@ for name, (always, sometimes) in EXPRESSIONS.items():
     print(f"{name:10}", ", ".join(units + extras) or "nothing moves")
 
 # %% [markdown]
-# Fear and surprise share raised inner brows and parted lips; fear, sadness and anger share lowered
-# brows. And everything faint looks neutral. Here is *surprise* from its faintest to its fullest face.
-# **Predict**: from which of the eight on would you call it surprise?
+# Fear and surprise share raised inner brows and parted lips. Fear, sadness and anger share lowered brows. And
+# every faint expression looks neutral. The next cell shows *surprise* from its faintest to its fullest face.
+# **Predict**: at which of the eight faces would you begin to call it surprise?
 
 # %%
 drawn = faces.train.drawn
@@ -81,38 +81,39 @@ display(Image(png(sheet)))
 # %% [markdown]
 # ## Making labels wrong
 #
-# Real data sets have wrong labels: annotators are tired, faces are ambiguous, a search engine
-# answered. How many are wrong, nobody knows. So researchers take labels that they trust and make a
-# known share of them wrong. The simplest way is **symmetric noise** of rate $r$: with probability $r$
-# the label is replaced by one of the *other* $K-1$ classes, all equally likely.
+# Real data sets have wrong labels. Annotators are tired, faces are ambiguous, or a search engine chose the
+# label. Nobody knows how many labels are wrong. So researchers take labels that they trust, and make a known
+# share of them wrong. The simplest way is **symmetric noise** of rate $r$. With probability $r$, one of the
+# *other* $K-1$ classes replaces the label. All of them are equally likely.
 #
-# Any recipe that looks only at the class of a face, not at the face, is a **transition matrix** $T$:
-# $T_{ij}$ is the probability that a face of true class $i$ is given label $j$. Each row sums to one. For
-# symmetric noise
+# Some recipes look only at the class of a face, not at the face itself. Any such recipe is a **transition
+# matrix** $T$. $T_{ij}$ is the probability that a face of true class $i$ gets the given label $j$. Each row
+# sums to one. For symmetric noise
 #
 # $$T_{ii} = 1 - r, \qquad T_{ij} = \frac{r}{K-1} \quad (i \neq j).$$
 #
-# **Predict.** With seven classes and $r = 0.3$: how likely is it that a happy face is given the label
-# *fear*? And how many of the 3,000 training labels will be wrong?
+# **Predict.** Take seven classes and $r = 0.3$. How likely is it that a happy face gets the label *fear*? And
+# how many of the 3,000 training labels will be wrong?
 
 # %%
 noisy = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="symmetric", seed=0)
-print("wrong labels:", int(noisy.flipped.sum()), "of", len(labels))
+print("wrong labels:", int(noisy.wrong.sum()), "of", len(labels))
 happy = faces.classes.index("happiness")
-print("happiness, asked for:", [round(share, 3) for share in noisy.asked[happy].tolist()])
-print("happiness, drawn:    ", [round(share, 3) for share in noisy.drawn[happy].tolist()])
+print("happiness, transition matrix:", [round(share, 3) for share in noisy.transition_matrix[happy].tolist()])
+print("happiness, empirical matrix: ", [round(share, 3) for share in noisy.empirical_matrix[happy].tolist()])
 
 # %% [markdown]
-# Exactly 900: we fix the number, and chance decides *which* labels and *what* they become, so the matrix
-# that was drawn differs a little from the one asked for. (The papers draw each label by itself, so that
-# even their number varies; `exact=False` does that.)
+# Exactly 900 labels are wrong, because we fix the number. Chance decides *which* labels are wrong and *what*
+# they become. So the empirical matrix (what came out) differs a little from the transition matrix (what was
+# requested). The papers draw each label independently, so even their number of wrong labels varies.
+# `exact=False` does that.
 #
 # ### Exercise 1: the matrix
 #
 # Write the transition matrix of symmetric noise as a function of the rate and the number of classes.
 
 # %%
-from eacbook.exercises import check_symmetric_matrix
+from eacbook.book.exercises import check_symmetric_matrix
 
 
 def my_symmetric_matrix(rate, num_classes):
@@ -125,61 +126,62 @@ def my_symmetric_matrix(rate, num_classes):
 check_symmetric_matrix(my_symmetric_matrix)
 
 # %% [markdown]
-# ## Slide the noise
+# ## Change the noise rate
 #
-# Move the slider (arrow keys work too) and watch three things: which faces get a frame, for a wrong
-# label, how the colour leaves the diagonal of the matrix, and the count. (Each rate draws its own wrong
-# labels, so frames come and go.) **Predict** what each kind will do to the matrix, then choose it:
+# Move the slider (the arrow keys work too) and watch three things. Faces with a wrong label get a frame. The
+# colour leaves the diagonal of the matrix. The count changes. Each rate draws its own wrong labels, so frames
+# come and go. **Predict** what each kind of noise will do to the matrix. Then choose it:
 #
-# * **symmetric**: any other class;
-# * **pair**: always the one class that it is most easily taken for, say fear for surprise;
-# * **single people's answers**: drawn by a matrix that was measured on real people; more about it below.
-#   People are as wrong as they are, so there the slider rests.
+# * **symmetric**: any other class.
+# * **pair**: always the one class that people most often give instead of the true one. For example,
+#   *surprise* replaces *fear*.
+# * **single people's answers**: drawn from a matrix that was measured on real people. You will read more
+#   about it below. People have a fixed error rate, so the slider is disabled there.
 #
-# (Without a running kernel you see one position of it.)
+# Without a running kernel, you see one position of the slider.
 
 # %%
-from eacbook.widgets import NoiseExplorer
+from eacbook.book.widgets import NoiseExplorer
 
 explorer = NoiseExplorer(faces)
 explorer.rate.value = 0.3
 explorer
 
 # %% [markdown]
-# **Predict.** At which rate of *symmetric* noise do the labels say nothing at all any more? (Not at
-# 100 %: then a label still says what the face is *not*.) And at which rate of *pair* noise is a wrong
-# label as frequent in a class as its own?
+# **Predict.** At which rate of *symmetric* noise do the labels say nothing at all? (It is not 100 %. There, a
+# label still says what the face is *not*.) And at which rate of *pair* noise does a class get as many wrong
+# labels as right ones?
 
 # %%
-from eacbook.noise import pair_matrix, symmetric_matrix
+from eacbook.noise.matrices import pair_matrix, symmetric_matrix
 
 print("symmetric, 6/7:", [round(share, 3) for share in symmetric_matrix(6 / 7, 7)[happy].tolist()])
 pair = pair_matrix(1 / 2, 7, classes=faces.classes)
 print("pair, 1/2:     ", [round(share, 3) for share in pair[happy].tolist()])
 explorer.rate.value = 0.5
 print("slider at 50%, happy faces still called happy:", end=" ")
-print(f"{eb.inject_noise(labels, 0.5, 7).drawn[happy, happy]:.0%}")
+print(f"{eb.inject_noise(labels, 0.5, 7).empirical_matrix[happy, happy]:.0%}")
 explorer.rate.value = 0.3
 
 # %% [markdown]
-# At $6/7 \approx 86\,\%$ every row of the symmetric matrix is the same: the given label has nothing to do
-# with the face any more, but up to there the true class stays the most frequent label. Pair noise needs
-# only $50\,\%$ until the wrong class is as frequent as the right one, and beyond that it wins.
+# At $6/7 \approx 86\,\%$ every row of the symmetric matrix is the same. The given label then has nothing to
+# do with the face. Below that rate, the true class stays the most frequent label. Pair noise needs only
+# $50\,\%$ to make the wrong class as frequent as the right one. Above that rate, the wrong class wins.
 #
 # ## The other direction
 #
-# The matrix says what happens to a true class. A network only sees the *given* labels and would need
-# the opposite: when a face is labelled *fear*, how sure can we be?
+# The matrix says what happens to a true class. A network sees only the *given* labels, and would need the
+# opposite. When a face has the label *fear*, how sure can we be?
 #
-# ### Exercise 2: how far can a label be trusted?
+# ### Exercise 2: how far can you trust a label?
 #
-# Take pair noise of 30 %: three classes (happiness, sadness and anger) are taken for *neutral*.
-# `pair.counts[i, j]` is the number of faces of true class `i` that were given label `j`. What share of
-# the faces that were **given** the label *neutral* (number 6) really are neutral? **Predict** first: more
-# or less than the 70 % of the neutral faces that kept their label?
+# Take pair noise of 30 %. Then three classes (happiness, sadness and anger) are taken for *neutral*.
+# `pair.counts[i, j]` is the number of faces of true class `i` with the given label `j`. Look at all faces
+# with the **given** label *neutral* (number 6). What share of them really is neutral? **Predict** first.
+# Among the neutral faces, 70 % kept their label. Is the share that we look for larger or smaller?
 
 # %%
-from eacbook.exercises import check_right_share
+from eacbook.book.exercises import check_right_share
 
 pair = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="pair", classes=faces.classes)
 neutral = 6
@@ -191,16 +193,16 @@ check_right_share(share, pair, neutral)
 # %% [markdown]
 # ## How wrong are people?
 #
-# FERPlus (Barsoum et al., 2016) asked ten people about each of 35,887 photographs. Take the faces on
-# which a majority agreed on one of our seven expressions, and ask how often a *single* one of the answers
-# was another of the seven. The matrix below was measured on its training faces with this book's own
-# script (`data_scripts/ferplus.py`).
+# FERPlus (Barsoum et al., 2016) asked ten people about each of 35,887 photographs. Take the faces on which a
+# majority agreed on one of our seven expressions. How often was a *single* answer another of the seven? The
+# matrix below shows this for the training faces of FERPlus. It was measured with this book's own command
+# (`eacbook prepare ferplus`).
 #
 # **Predict.** Which row will be the faintest on the diagonal? Will your pair from the beginning be among the
 # five most frequent confusions? How many answers in a hundred are wrong?
 
 # %%
-from eacbook.noise import SINGLE_VOTES
+from eacbook.noise.matrices import SINGLE_VOTES
 
 votes = torch.tensor(SINGLE_VOTES)
 display(Image(png(matrix_picture(votes, faces.classes))))
@@ -209,40 +211,43 @@ for share, i, j in sorted(pairs, reverse=True)[:5]:
     print(f"{faces.classes[i]} taken for {faces.classes[j]}: {share:.1%}")
 
 # %% [markdown]
-# Happiness is safe; fear is taken for surprise by every sixth person, sadness for neutral nearly as
-# often, disgust for anger by every seventh. Over all faces of FERPlus 18 answers in a hundred are wrong. Real label noise is **not symmetric**: it follows the ambiguity of the faces.
-# The papers use symmetric noise because it is simple and everybody can repeat it, not because it is
-# how people err. Keep that in mind whenever you read that a method "is robust to 30 % label noise".
+# Happiness is safe. Every sixth person takes fear for surprise. Nearly as many take sadness for neutral.
+# Every seventh person takes disgust for anger. Over all faces of FERPlus, 18 answers in a hundred are wrong.
+# Real label noise is **not symmetric**. It follows the ambiguity of the faces. The papers use symmetric noise
+# because it is simple and everybody can repeat it. People do not err like that. Remember this when you read
+# that a method "is robust to 30 % label noise".
 #
-# Give our drawn faces labels by that matrix. **Predict**: will 18 % of them be wrong here, too?
+# Now give our synthetic faces labels from that matrix. **Predict**: will 18 % of them be wrong here, too?
 
 # %%
 human = eb.inject_noise(labels, None, 7, kind="matrix", matrix=votes, seed=0)
 print(f"{human.rate:.1%} of the labels are wrong")
-wrong = human.flipped.nonzero()[:16, 0]
+wrong = human.wrong.nonzero()[:16, 0]
 sheet = face_sheet(
     faces.train.images[wrong], human.given[wrong], human.true[wrong], faces.classes, cell=76
 )
 display(Image(png(sheet)))
 
 # %% [markdown]
-# More than on FERPlus, although the matrix is the same: two thirds of the faces of FERPlus are happy or
-# neutral, the safest classes, while our classes are equally large. A noise *rate* alone says little.
+# More labels are wrong than on FERPlus, although the matrix is the same. Two thirds of the faces of FERPlus
+# are happy or neutral. These are the safest classes. Our classes are equally large. So a noise *rate* alone
+# says little.
 #
-# One thing is still missing: real people err *more often* on the faint faces, the matrix errs on any
-# face of the class alike. On FERPlus itself, with its ten votes a face, `kind="annotator"` draws one of the votes
-# that were really cast: noise that depends on the picture (see `data_scripts/README.md`).
+# One thing is still missing. Real people err *more often* on the faint faces. The matrix errs on all faces of
+# a class alike. FERPlus itself has ten votes for each face. There, `kind="annotator"` draws one of the votes
+# that people really cast. That noise depends on the picture (see `data_scripts/README.md`).
 #
 # ## Sharing the mistakes
 #
-# Whoever wants to compare methods must compare them on the *same* mistakes. So papers publish them, a
-# line a face, labels from 1. Write ours and read them back:
+# A fair comparison of methods needs the *same* mistakes for all of them. So papers publish their mistakes in
+# a file. It has one line for each face, and its labels begin at 1. Write our file and read it back:
 
 # %%
 import tempfile
 from pathlib import Path
 
-from eacbook.noise import noise_from_file, write_label_file
+from eacbook.noise.inject import noise_from_file
+from eacbook.noise.label_files import write_label_file
 
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "noise_30.txt"
@@ -254,10 +259,10 @@ print("the same labels:", bool((again.given == noisy.given).all()))
 # %% [markdown]
 # ## Take away
 #
-# * A **transition matrix** says which true class is given which label; its rows sum to one.
-# * **Symmetric** noise is the laboratory's; **pair** noise reaches the point of no return sooner;
-#   **people** err along the ambiguity of the faces, on FERPlus in 18 answers of 100.
+# * A **transition matrix** says which true class gets which given label. Its rows sum to one.
+# * **Symmetric** noise is the simple choice for experiments. With **pair** noise, the wrong class wins at a
+#   lower rate. **People** err where faces are ambiguous: on FERPlus, 18 of 100 answers are wrong.
 # * To compare methods, fix the noise: the same rate, the same seed, the same wrong labels.
 #
-# **Next**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb): train a network on these labels and
-# watch it learn them, first the right ones, then the wrong ones.
+# **Next**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb). You will train a network on these labels. It
+# learns the right ones first, and then the wrong ones.

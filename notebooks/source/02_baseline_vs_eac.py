@@ -3,33 +3,34 @@
 #
 # [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/02_baseline_vs_eac.ipynb)
 #
-# **You will learn** how a network first learns and then memorises wrong labels, what Erasing Attention
-# Consistency (EAC) does about it and why, and how to compare two methods honestly.
+# **You will learn** how a network first learns and then memorises wrong labels. You will see what Erasing
+# Attention Consistency (EAC) does about it, and why. And you will learn to compare two methods honestly.
 #
 # **You need** the idea of label noise from [notebook 1](01_label_noise.ipynb). **Time**: 30 minutes of
-# reading; the computer trains for about 3 minutes on 2 CPU cores (1 minute on a GPU) the first time,
-# and finds its runs again after that.
+# reading. The first time, the computer trains for about 3 minutes on 2 CPU cores (1 minute on a GPU). After
+# that it loads the saved runs.
 
 # %%
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
-    # %pip install -q "eacbook @ git+https://github.com/eacbook/eacbook"
+    # %pip install -q "eacbook[book] @ git+https://github.com/eacbook/eacbook"
 
 # %% [markdown]
 # ## The faces and the mistakes
 #
-# Fewer drawn faces than in `make demo`, so that you need not wait long; 30 % of the labels wrong. The
-# network is small (0.1 million weights) and starts from random ones. `book_run` trains, or finds
-# the run again if the very same one was trained before; it also records, epoch by epoch, what
-# notebooks 3 to 5 look at. If you press *stop* during a training, the epochs that are done are kept, and
-# "Run all" ends there; run the cell again, and the training goes on.
+# This notebook uses fewer synthetic faces than `make demo`, so that you need not wait long. 30 % of the
+# labels are wrong. The network is small (0.1 million weights) and starts from random weights. `book_run`
+# trains it, or loads the run if exactly the same one was trained before. It also records, epoch by epoch,
+# what notebooks 3 to 5 look at. You can press *stop* during a training. The finished epochs are kept, and
+# "Run all" ends there. Run the cell again, and the training goes on.
 #
-# A **seed** fixes the wrong labels, the initial weights, the order of the faces and the augmentation. On the
-# same kind of processor, with the same number of threads (a training takes one for each core that is free), it gives the
-# same network to the last bit. Another processor rounds the last digit in another way, and over hundreds of steps that
-# grows: one run ends a few points higher or lower. So the numbers of *your* runs stand below your cells, and the text speaks only of what
-# held on every processor that we tried. (Those sentences are checked: `claim` stops the notebook if one fails.)
+# A **seed** fixes the wrong labels, the initial weights, the order of the faces and the augmentation. A
+# training uses one thread for each free core. On the same kind of processor, with the same number of threads,
+# it gives the same network to the last bit. Another processor rounds the last digit differently. Over
+# hundreds of steps that difference grows, and one run ends a few points higher or lower. So the numbers of
+# *your* runs are below your cells. The text speaks only of what held on every processor that we tried. (Those
+# sentences are checked: `claim` stops the notebook if one fails.)
 
 # %%
 import os
@@ -38,21 +39,21 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import book_faces, book_run, claim, say
-from eacbook.figures import loss_histograms, training_curves
-from eacbook.pictures import attention_sheet, face_sheet, picture_grid, png, tensor_pictures
-from eacbook.runs import summary_table
+from eacbook.book.runs import book_faces, book_run, claim, say
+from eacbook.plots.figures import loss_histograms, training_curves
+from eacbook.plots.pictures import attention_sheet, face_sheet, picture_grid, png, tensor_pictures
+from eacbook.experiments.runs import summary_table
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 faces = book_faces()  # 1,500 to train, 700 to test, 350 to choose with
 noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=0)
-print(int(noisy.flipped.sum()), "of", len(noisy.given), "training labels are wrong")
+print(int(noisy.wrong.sum()), "of", len(noisy.given), "training labels are wrong")
 
 # %% [markdown]
-# Sixteen of them with the labels that the network gets. The framed ones are wrong, and below stands what the face
-# really is; the network is told neither. **Predict**: if you had to learn what the names mean from such pictures and
-# labels alone, would the wrong ones mislead you? What would you do with a face that looks like none of the others of
-# its name?
+# Here are sixteen training faces with the labels that the network gets. A frame marks a wrong label, and the
+# true label is below it. The network sees neither the frame nor the true label. **Predict**: you must learn
+# what the names mean, from such pictures and labels alone. Would the wrong labels mislead you? And what would
+# you do with a face that looks like none of the others of its name?
 
 # %% tags=["nbval-ignore-output"]
 first = slice(0, 16)
@@ -62,11 +63,11 @@ display(Image(png(face_sheet(faces.train.images[first], *labels, faces.classes, 
 # %% [markdown]
 # ## The baseline
 #
-# Plain cross-entropy: make the given label likely, whatever it is.
+# The baseline uses plain cross-entropy. It makes the given label likely, whatever that label is.
 #
-# **Predict.** Sketch two curves over 30 epochs before you run the next cell: the share of *test* faces
-# that the network recognises, and the share of the *wrong* training labels that it predicts just as
-# they were given. Do both rise? Together? To what height?
+# **Predict.** Sketch two curves over 30 epochs before you run the next cell. The first is the share of *test*
+# faces that the network recognises. The second is the share of the *wrong* training labels that it predicts
+# as given. Do both rise? Do they rise together? To what height?
 
 # %% tags=["nbval-ignore-output"]
 def run_of(method, seed=0, **recipe):
@@ -78,17 +79,17 @@ baseline = run_of(eb.Baseline())
 training_curves({"baseline": baseline})
 
 # %% [markdown]
-# Two phases. First the network learns what faces have in common. The wrong labels do not fit, and few of them are
-# predicted as given (by chance it would be one in seven). The learning rate rises for a third of the epochs
-# and then falls to nothing. While it falls, the network learns the exceptions, too: one by one it
-# **memorises** the wrong labels. New faces gain nothing by that. The accuracy on them jumps about while the learning
-# rate is high, so a single epoch says little.
+# The training has two phases. First the network learns what faces have in common. The wrong labels do not
+# fit, so it predicts few of them as given (by chance it would be one in seven). The learning rate rises for a
+# third of the epochs and then falls to nothing. While it falls, the network learns the exceptions, too: one
+# by one, it **memorises** the wrong labels. New faces gain nothing by that. The accuracy on them changes much
+# from epoch to epoch while the learning rate is high. So a single epoch says little.
 #
-# Two numbers describe the end. *Memorised*: the share of the wrong labels that it predicts as given.
-# *Recovered*: the share for which it predicts the true class in spite of the label. The **test
-# accuracy** is the mean of the last five epochs, as in the paper: to report the best epoch, which stands
-# beside it, would be to choose with the test set. **Predict**: do *memorised* and *recovered* add up to
-# 100 %? What would the rest be?
+# Two numbers describe the end. *Memorised* is the share of the wrong labels that the network predicts as
+# given. *Recovered* is the share for which it predicts the true class in spite of the label. The **test
+# accuracy** is the mean of the last five epochs, as in the paper. The best epoch stands beside it. Do not
+# report that one: you would have chosen it with the test set. **Predict**: do *memorised* and *recovered* add
+# up to 100 %? What would the rest be?
 
 # %% tags=["nbval-ignore-output"]
 summary_table({"baseline": baseline})
@@ -105,7 +106,7 @@ claim(
     below=0.3,
 )
 claim(
-    "In some epoch of the first two thirds it recognised as many test faces as at the end.",
+    "In some epoch of the first two thirds it recognised about as many test faces as at the end.",
     baseline.history["test_accuracy"][:20].max() - baseline.summary["test_accuracy"],
     above=-0.02,
 )
@@ -113,13 +114,13 @@ claim(
 # %% [markdown]
 # ### Exercise 1: stop in time
 #
-# If memorising comes last, one could stop before it. But when? The test faces must not tell us. There are
-# 350 faces with *clean* labels set apart for such choices; `baseline.history["validation_accuracy"]`
-# holds their accuracy after each epoch. Which epoch would you choose? (**Predict** from the curves: near
-# which third of the training?)
+# The network memorises last, so you could stop before that. But when? You must not use the test faces to
+# decide. The validation split has 350 faces with *clean* labels for such choices. Their accuracy after each
+# epoch is in `baseline.history["validation_accuracy"]`. Which epoch would you choose? (**Predict** from the
+# curves: near which third of the training is it?)
 
 # %%
-from eacbook.exercises import check_best_epoch
+from eacbook.book.exercises import check_best_epoch
 
 history = baseline.history
 # <solution> epoch = ...
@@ -128,19 +129,20 @@ epoch = history["validation_accuracy"].idxmax()
 check_best_epoch(epoch, history)
 
 # %% [markdown]
-# Keep that number; at the end of the notebook it competes. It has a price: 350 faces whose labels
-# somebody had to get right. And it is not sure: an accuracy counted on 350 faces is easily off by a few points, so
-# it cannot tell two epochs apart that differ by less.
+# Remember that number. You will need it at the end of the notebook. It has a price: somebody had to get the
+# labels of 350 faces right. It is also uncertain. An accuracy on 350 faces is easily wrong by a few points.
+# So it cannot separate two epochs that differ by less.
 #
 # ## What EAC does
 #
-# EAC (Zhang, Wang, Ling and Deng, ECCV 2022) changes three things. We look at each on the very tensors
-# of the first batch: `batches` gives what the training loop gets. **Predict**: in which ways can the two
+# EAC (Zhang, Wang, Ling and Deng, ECCV 2022) changes three things. We look at each of them on the tensors of
+# the first batch. `batches` gives exactly what the training loop gets. **Predict**: in which ways can the two
 # views of a face differ?
 
 # %%
-from eacbook.augment import RandomErasing
-from eacbook.training import Recipe, batches
+from eacbook.augment.erasing import RandomErasing
+from eacbook.training.recipe import Recipe
+from eacbook.training.batches import batches
 
 batch = next(batches(faces, noisy, Recipe(seed=0), epoch=0))
 original = batch.original(RandomErasing())
@@ -154,17 +156,17 @@ rows = {
 display(Image(png(picture_grid(rows))))
 
 # %% [markdown]
-# **1. Erasing.** Half of the views lose a random rectangle. Who wants to remember *this one picture*
-# by a detail cannot always rely on the detail being there. The two views are erased separately. (Half of the
-# originals also get a little camera noise. The baseline sees the same original views, mirrored at
-# random: it must not lose for want of augmentation.)
+# **1. Erasing.** Half of the views lose a random rectangle. A network may try to remember *this one picture*
+# by a detail, but the detail is not always there. The two views are erased separately. (Half of the originals
+# also get a little camera noise. The baseline sees the same original views, mirrored at random. A lack of
+# augmentation must not be the reason why it loses.)
 #
-# **2. The flipped view.** A mirrored face shows the same expression. A network that has understood the
-# face looks at the same places of it in both views; a network that remembers a picture has no reason
-# to. The **class activation map** says how much each place raises the logit of a class: the classifier's
-# weights $W$ applied to the $C$ features $F$ at each of the 6 x 6 places where the network still tells
-# places apart, before the average over them that gives the logits. Check it: is the mean of the maps plus
-# the bias *exactly* the logit?
+# **2. The mirrored view.** A mirrored face shows the same expression. A network that has understood the face
+# looks at the same places in both views. A network that remembers a picture has no reason to. The **class
+# activation map** says how much each place raises the logit of a class. The last features of the network
+# still have 6 x 6 places. At each place, the classifier's weights $W$ are applied to the $C$ features $F$.
+# This happens before the average over the places, which gives the logits. Check it: is the mean of the maps
+# plus the bias *exactly* the logit?
 #
 # $$M_k(x, y) = \sum_c W_{kc}\, F_c(x, y), \qquad \text{logit}_k = \text{mean}_{x,y}\, M_k + b_k .$$
 
@@ -176,23 +178,25 @@ from_maps = maps.mean((2, 3)) + baseline.network.fc.bias
 print("mean of the maps + bias = logits:", torch.allclose(from_maps, logits, atol=1e-4))
 
 # %% [markdown]
-# EAC's second term asks that the map of the mirrored view, flipped back, equals the map of the original:
+# EAC adds a second term to the loss. It takes the map of the mirrored view and mirrors it back. The result
+# should equal the map of the original:
 #
 # $$L = \underbrace{\text{CE}(\text{logits of the original},\ \text{label})}_{\text{the label is used here alone}} + \lambda \cdot \text{mean}\Big[\big(M - \text{flip}(M')\big)^2\Big] .$$
 #
-# **3. The imbalanced framework.** The label is used on the *original* view alone. The mirrored view has
-# no label to fit, only the duty to agree. To fit a wrong label through features that answer differently
-# to the mirrored or otherwise erased face raises the second term; not to fit it raises the first. That
-# hinders memorising; it does not forbid it. The second term sends its gradient to the features of both
-# views and none to the classifier, whose weights are detached, so it cannot be had by a smaller
-# classifier.
+# **3. The imbalanced framework.** Only the *original* view uses the label. The mirrored view has no label to
+# fit. Its maps only have to agree. Suppose that the network fits a wrong label with features that differ in
+# the mirrored or otherwise erased face. Then the second term rises. If the network does not fit the label,
+# the first term rises. That makes memorising harder, but not impossible. The second term sends its gradient
+# to the features of both views. It sends none to the classifier, whose weights are detached. So a smaller
+# classifier cannot lower it.
 #
 # ### Exercise 2: flip consistency
 #
-# Write the second term: maps `[B, K, h, w]` of the original and of the mirrored view in, one number out.
+# Write the second term. The input is the maps `[B, K, h, w]` of the original and of the mirrored view. The
+# output is one number.
 
 # %%
-from eacbook.exercises import check_flip_consistency
+from eacbook.book.exercises import check_flip_consistency
 
 
 def my_flip_consistency(maps, maps_of_mirror):
@@ -204,9 +208,8 @@ def my_flip_consistency(maps, maps_of_mirror):
 check_flip_consistency(my_flip_consistency)
 
 # %% [markdown]
-# **Predict.** With the same faces, the same wrong labels and the same stream of batches, add EAC's
-# curves to your sketch. Will its cross-entropy with the *training* labels end lower or higher than the
-# baseline's?
+# **Predict.** EAC gets the same faces, the same wrong labels and the same stream of batches. Add its curves
+# to your sketch. Will its cross-entropy with the *training* labels end lower or higher than the baseline's?
 
 # %% tags=["nbval-ignore-output"]
 eac = run_of(eb.EAC())
@@ -227,14 +230,15 @@ claim(
 )
 
 # %% [markdown]
-# A higher training loss and a better network? Look whose loss it is: at the losses of the single training faces
-# at the end, right and wrong labels apart.
+# The training loss is higher, and yet the network is better? Look at the losses of the single training faces
+# at the end. The figure separates right labels from wrong ones.
 #
-# **Predict.** Where does the heap of the wrong labels lie, for the baseline and for EAC? And if you suspected
-# the 450 labels with the largest losses, as many as are wrong: how many of them would be?
+# **Predict.** Where are most of the wrong labels, for the baseline and for EAC? Suppose that you suspect the
+# 450 labels with the largest losses. That is as many as there are wrong labels. How many of the suspects
+# would be wrong?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.evaluate import predict, sample_losses
+from eacbook.evaluation.evaluate import predict, sample_losses
 
 losses = {
     name: sample_losses(predict(run.network, faces.train.images), noisy.given)
@@ -242,30 +246,31 @@ losses = {
 }
 found, far = {}, {}
 for name, loss in losses.items():
-    found[name] = float(noisy.flipped[loss.argsort(descending=True)[:450]].double().mean())
-    far[name] = float((loss[noisy.flipped] > 1).double().mean())
-    say(f"**{name}**: of the 450 largest losses {found[name]:.0%} are of wrong labels; {far[name]:.0%} of the wrong labels lie beyond 1 nat.")
-loss_histograms(losses, noisy.flipped)
+    found[name] = float(noisy.wrong[loss.argsort(descending=True)[:450]].double().mean())
+    far[name] = float((loss[noisy.wrong] > 1).double().mean())
+    say(f"**{name}**: {found[name]:.0%} of the 450 largest losses belong to wrong labels. {far[name]:.0%} of the wrong labels have a loss above 1 nat.")
+loss_histograms(losses, noisy.wrong)
 
 # %%
 claim(
-    "Of the wrong labels more stay beyond 1 nat under EAC than under the baseline.",
+    "More wrong labels keep a loss above 1 nat under EAC than under the baseline.",
     far["eac"] - far["baseline"],
     above=0.1,
 )
-claim("Among EAC's largest losses are more wrong labels, too.", found["eac"] - found["baseline"], above=0)
+claim("EAC's largest losses also contain more wrong labels.", found["eac"] - found["baseline"], above=0)
 
 # %% [markdown]
-# The baseline has brought many of the wrong labels to the left, among the right ones; a long tail is left. Under EAC
-# most of them stay on the right, and so does a part of the right ones: it is less sure of everything. To tell
-# wrong from right by the loss at the end, EAC's loss is the better hint (notebook 4 is about that).
+# The baseline has moved many of the wrong labels to the left, among the right ones. A long tail remains.
+# Under EAC most wrong labels stay on the right, and so does a part of the right ones: EAC is less confident
+# of everything. To separate wrong labels from right ones by the loss at the end, EAC's loss is the better
+# hint. Notebook 4 is about that.
 #
-# Now look at the maps, on *test* faces and their mirror images. The colour shows the positive part of the
-# map of the true class, each up to its own maximum. **Predict**: of which method will the second map be
-# more nearly the mirror image of the first?
+# Now look at the maps of *test* faces and of their mirror images. The colour shows the positive part of the
+# map of the true class. Each map is scaled to its own maximum. **Predict**: for which method will the second
+# map be closer to the mirror image of the first?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.report import maps_of_true_class
+from eacbook.book.report import maps_of_true_class
 
 labels = faces.test.labels
 rows = torch.stack([(labels == label).nonzero()[0, 0] for label in (0, 2, 3, 5)])
@@ -274,13 +279,13 @@ maps = maps_of_true_class(faces, pair, rows)
 display(Image(png(attention_sheet(faces.test.images[rows], maps, captions))))
 
 # %% [markdown]
-# Few faces prove nothing; the report of `make demo` gives the distance between the maps over many.
+# A few faces prove nothing. The report of `make demo` gives the distance between the maps over many faces.
 #
-# ## One seed is no result
+# ## One seed is not enough
 #
-# Another seed draws other wrong labels, other initial weights and another order (the faces stay). Three
-# of them, with the spread (standard deviation) between them. **Predict**: how many points will the seeds
-# of one method lie apart, and is that less than the methods do?
+# Another seed draws other wrong labels, other initial weights and another order. The faces stay the same. The
+# next cell trains three seeds and shows the spread (standard deviation) between them. **Predict**: how many
+# points will the seeds of one method differ? Is that less than the difference between the methods?
 
 # %% tags=["nbval-ignore-output"]
 import pandas as pd
@@ -302,7 +307,7 @@ gains = [b["test_accuracy"] - a["test_accuracy"] for a, b in zip(seeds["baseline
 by_seed = [f"{run['test_accuracy']:.0%}" for run in seeds["eac"]]
 display(spread_table(seeds))
 say(f"EAC is ahead by {', '.join(f'{100 * gain:.1f}' for gain in gains)} points with the seeds 0, 1 and 2.")
-say(f"EAC itself comes to {', '.join(by_seed)}.")
+say(f"EAC itself reaches {', '.join(by_seed)}.")
 
 # %%
 claim("EAC recognises more test faces than the baseline with each of the three seeds.", min(gains), above=0)
@@ -310,17 +315,18 @@ fewer = [a["memorised"] - b["memorised"] for a, b in zip(seeds["baseline"], seed
 claim("It memorises fewer wrong labels with each of them.", min(fewer), above=0.2)
 
 # %% [markdown]
-# Every seed says the same, but how *much* EAC gains differs widely: see the numbers above. Whoever tries one seed
-# reports one of them, and does not know which.
+# Every seed says the same, but *how much* EAC gains differs widely: see the numbers above. If you try one
+# seed, you report one of these gains, and you do not know which.
 #
 # ## What the weight does
 #
-# The paper's weight is 5, for a ResNet that was pretrained on millions of faces. The maps of our small
-# network, trained from scratch, have another scale; the squared difference grows with the square of that
-# scale, so a weight means something else for every network. It must be chosen, with faces that are not
-# the test faces: ours was, on clean validation faces. It is 1.5, and belongs to the network: `eb.EAC()` takes it from there.
+# The paper's weight is 5, for a ResNet that was pretrained on millions of faces. Our network is small and
+# trained from scratch. Its maps have another scale, and the squared difference grows with the square of that
+# scale. So the same weight means something else for every network. You must choose it, with faces that are
+# not the test faces. We chose ours on clean validation faces. It is 1.5 and belongs to the network:
+# `eb.EAC()` takes it from there.
 #
-# **Predict.** What happens at weight 0? And with far too large a weight?
+# **Predict.** What happens at weight 0? And with a weight that is far too large?
 
 # %% tags=["nbval-ignore-output"]
 variants = {
@@ -343,25 +349,27 @@ claim(
 )
 
 # %% [markdown]
-# Weight 0 leaves erasing alone, without even the baseline's random flips. It holds nothing back.
+# Weight 0 leaves erasing alone, without even the random mirroring of the baseline. It does not prevent
+# memorising.
 #
-# A larger weight holds more back, the wrong and the right. With all 3,000 drawn faces and three seeds, twice our weight
-# memorises 5.6 instead of 7.4 % of the wrong labels, and recognises 85.6 ± 0.8 instead of 89.9 ± 1.8 % of the
-# *validation* faces (`eacbook table --noise 0.3 --methods eac:weight=1.5 eac:weight=3`). Add `"weight x 5":
-# eb.EAC(weight=7.5)` and run the cell again: a weight that is far too large buys agreement with flat maps,
-# because the cheapest way to be consistent is to say little. What do erasing and the imbalanced framework add? Try
-# `erasing=False` and `labels_on_both_views=True`, and remember that one seed cannot tell a small difference from
-# chance.
+# A larger weight prevents more learning, both of wrong and of right labels. We compared our weight with twice
+# that weight, on all 3,000 synthetic faces and three seeds. Twice our weight memorises 5.6 instead of 7.4 %
+# of the wrong labels. But it recognises 85.6 ± 0.8 instead of 89.9 ± 1.8 % of the *validation* faces. (The
+# command is `eacbook table --noise 0.3 --methods eac:weight=1.5 eac:weight=3`.) Add
+# `"weight x 5": eb.EAC(weight=7.5)` and run the cell again. A weight that is far too large buys agreement
+# with flat maps, because the easiest way to be consistent is to say little. What do erasing and the
+# imbalanced framework add? Try `erasing=False` and `labels_on_both_views=True`. Remember that one seed cannot
+# separate a small difference from chance.
 #
-# ## An honest contender: stopping in time
+# ## A fair rival: stopping early
 #
-# The baseline memorises late, so one could stop before. Two ways of not letting it get there:
+# The baseline memorises late, so you could stop it before. There are two ways:
 #
-# * **stopped by validation**: the epoch of exercise 1, chosen on 350 *clean* faces;
+# * **stopped by validation**: the epoch of exercise 1, chosen on 350 *clean* faces.
 # * **a short schedule**: the same warm-up and annealing in a third of the epochs.
 #
-# Each is judged in the epoch in which it ends, so here the others are, too. **Predict.** Does either come
-# near EAC? What would you need to know to use it on real data?
+# We judge each of them in the epoch in which it ends, so we judge the others in that way here, too.
+# **Predict.** Does either of the two come near EAC? What would you need to know to use it on real data?
 
 # %% tags=["nbval-ignore-output"]
 def at_epoch(run, epoch):
@@ -378,7 +386,7 @@ for seed in (0, 1, 2):
     ends["eac"].append(at_epoch(run_of(eb.EAC(), seed), 30))
 stopped = [f"{end['test_accuracy']:.0%}" for end in ends["stopped by validation"]]
 display(spread_table(ends))
-say(f"*Stopped by validation* comes to {', '.join(stopped)} with the seeds 0, 1 and 2.")
+say(f"*Stopped by validation* reaches {', '.join(stopped)} with the seeds 0, 1 and 2.")
 
 # %%
 accuracy, memorised = (
@@ -386,37 +394,39 @@ accuracy, memorised = (
     for quantity in ("test_accuracy", "memorised")
 )
 claim(
-    "On average EAC recognises more test faces than either way of stopping in time.",
+    "On average EAC recognises more test faces than either way of stopping early.",
     accuracy["eac"] - max(accuracy["stopped by validation"], accuracy["short schedule"]),
     above=0.02,
 )
 claim(
-    "And yet the short schedule memorises no more wrong labels than EAC.",
+    "But the short schedule memorises about as few wrong labels as EAC, or fewer.",
     memorised["short schedule"] - memorised["eac"],
     below=0.02,
 )
 
 # %% [markdown]
-# Stopping in time helps less than one may hope. *Stopped by validation* is a gamble: while the learning rate is still
-# high the epochs differ widely, and by the epoch that 350 faces choose, a part of the wrong labels may be memorised
-# already. The *short schedule* anneals before it can memorise, in a third of the time.
+# Stopping early helps less than you may hope. *Stopped by validation* is uncertain. While the learning rate
+# is still high, the epochs differ widely. The 350 validation faces choose one epoch. By then, a part of the
+# wrong labels may be memorised already. The *short schedule* anneals before the network can memorise, in a
+# third of the time.
 #
-# Now compare that schedule with EAC. It memorises no more, and recognises fewer of the test faces. So not to memorise
-# is only half of it. The other half is to go on learning meanwhile, and ten epochs are few. (We did not look for the best
-# length. Try `epochs=20`, with `at_epoch(short, 20)`.) EAC learns for thirty epochs without memorising much. It need
-# not be told when to stop. Its price is time (two views a step) and a weight that suits the network, which somebody
-# must choose, too. And part of its gain may have nothing to do with wrong labels: agreement of the two views could
-# help with right ones as well. How would you find out? (If the noise is symmetric, even *noisy* validation labels
-# rank the epochs rightly on average. Why? And with pair noise?)
+# Now compare that schedule with EAC. It memorises about as little, and it recognises fewer of the test faces. So
+# avoiding memorising is only half of the work. The other half is to go on learning, and ten epochs are few.
+# (We did not look for the best length. Try `epochs=20`, with `at_epoch(short, 20)`.) EAC learns for thirty
+# epochs and does not memorise much. Nobody has to decide when it stops. It costs time (two views a step), and
+# it needs a weight that suits the network. Somebody must choose that weight, too. And a part of its gain may
+# have nothing to do with wrong labels. Agreement of the two views could help with right labels as well. How
+# would you find out? (If the noise is symmetric, even *noisy* validation labels rank the epochs correctly on
+# average. Why? And with pair noise?)
 #
 # ## Take away
 #
-# * Networks learn what is common first and memorise exceptions last; *new* faces gain nothing by that.
-# * EAC makes memorising expensive: what explains a wrong label in one view must agree with what the
-#   network makes of the mirrored, separately erased one. So it can go on learning where the baseline memorises.
-# * Report the mean of the last epochs, over seeds, with the spread, and put an honest contender beside
-#   your method.
+# * Networks learn what is common first and memorise exceptions last. *New* faces gain nothing by that.
+# * EAC makes memorising expensive. Whatever explains a wrong label in one view must agree with what the
+#   network finds in the mirrored, separately erased one. So EAC can go on learning where the baseline
+#   memorises.
+# * Report the mean of the last epochs, over seeds, with the spread. Put a fair rival beside your method.
 #
-# **Back**: [1 · Label noise](01_label_noise.ipynb). **Next**: [3 · Attention](03_attention.ipynb): where the two
-# networks look. (`make demo` trains the same pair on more faces and writes a report; the project's README says
-# how to go on to real ones.)
+# **Back**: [1 · Label noise](01_label_noise.ipynb). **Next**: [3 · Attention](03_attention.ipynb) shows where
+# the two networks look. (`make demo` trains the same pair on more faces and writes a report. The project's
+# README explains how to continue with real faces.)

@@ -3,25 +3,26 @@
 #
 # [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/03_attention.ipynb)
 #
-# **You will learn** where a network looks when it decides, how that changes while it memorises, what
-# Erasing Attention Consistency (EAC) does to it, and how to measure it instead of trusting one pretty map.
+# **You will learn** where a network looks when it decides, and how that changes while it memorises. You will
+# see what Erasing Attention Consistency (EAC) does to it. And you will measure it instead of trusting one
+# pretty map.
 #
-# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 30 minutes of reading and trying; the
-# computer finds the runs of notebook 2, or trains for about 2 minutes on 2 CPU cores (1 minute on a GPU).
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 30 minutes of reading and trying. The
+# computer loads the runs of notebook 2, or trains for about 2 minutes on 2 CPU cores (1 minute on a GPU).
 
 # %%
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
-    # %pip install -q "eacbook @ git+https://github.com/eacbook/eacbook"
+    # %pip install -q "eacbook[book] @ git+https://github.com/eacbook/eacbook"
 
 # %% [markdown]
 # ## Two recorded trainings
 #
-# The same pair as in notebook 2: 1,500 drawn faces, 30 % of the labels wrong. While they were trained, a
-# *hook* (a function that the training calls after every epoch) recorded 400 of the training faces: their
-# features, their logits, and where the network looked; and for 28 of them, the *probes*, also where it
-# looked in the mirror image. So we can go back in time.
+# This is the same pair as in notebook 2: 1,500 synthetic faces, 30 % of the labels wrong. A *hook* is a
+# function that the training calls after every epoch. Here a hook recorded 400 of the training faces: their
+# features, their logits, and where the network looked. For 28 of them, the *probes*, it also recorded where
+# the network looked in the mirror image. So we can go back in time.
 
 # %% tags=["nbval-ignore-output"]
 import os
@@ -30,18 +31,18 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import RATE, book_faces, book_run, claim, say
-from eacbook.pictures import face_sheet, png
-from eacbook.recording import Recorded, choose_watched
+from eacbook.book.runs import RATE, book_faces, book_run, claim, say
+from eacbook.plots.pictures import face_sheet, png
+from eacbook.training.recording import Recorded, choose_watched
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 METHODS = {"baseline": eb.Baseline(), "eac": eb.EAC()}
 faces = book_faces()
 
 # %% [markdown]
-# Half of the probes have a wrong label (framed), and every expression is among them. **Predict**, for two or three of
-# these faces: where would *you* look to tell the expression? Where could a network look that only has to remember
-# *this* picture's wrong label?
+# Half of the probes have a wrong label (framed), and every expression is among them. **Predict** for two or
+# three of these faces. Where would *you* look to tell the expression? Suppose that a network only has to
+# remember the wrong label of *this* picture. Where could it look?
 
 # %% tags=["nbval-ignore-output"]
 noisy = eb.inject_noise(faces.train.labels, RATE, 7, seed=0)
@@ -57,15 +58,15 @@ recorded = {name: Recorded.of(run) for name, run in runs.items()}
 watched = recorded["baseline"]
 print("features of the watched faces: ", tuple(watched.features.shape), "epochs, faces, channels")
 print("maps of the probes:            ", tuple(watched.maps.shape), "epochs, probes, classes, h, w")
-print("watched faces with a wrong label:", int(watched.flipped.sum()), "of", len(watched.rows))
+print("watched faces with a wrong label:", int(watched.wrong.sum()), "of", len(watched.rows))
 
 # %% [markdown]
 # ## What a class activation map is
 #
 # Just before it decides, our network has $C = 64$ feature maps $F_c$ of 6 x 6 places. It takes the mean of
-# each, multiplies by the classifier's weights $W$ and adds a bias. Nothing forbids doing it the other way
-# round: first multiply, *then* take the mean. What stands between the two steps is the **class activation
-# map** (Zhou et al., CVPR 2016): how much each place speaks for class $k$,
+# each map, multiplies by the classifier's weights $W$ and adds a bias. The order can also be reversed: first
+# multiply, *then* take the mean. Between these two steps we find the **class activation map** (Zhou et al.,
+# CVPR 2016). It says how much each place speaks for class $k$:
 #
 # $$M_k(x, y) = \sum_c W_{kc}\, F_c(x, y).$$
 #
@@ -73,11 +74,11 @@ print("watched faces with a wrong label:", int(watched.flipped.sum()), "of", len
 #
 # ### Exercise 1: class activation maps
 #
-# Write the formula: `features` `[B, C, h, w]` and `weights` `[K, C]` in, maps `[B, K, h, w]` out.
-# (`torch.einsum` reads almost like the formula.)
+# Write the formula. The input is `features` `[B, C, h, w]` and `weights` `[K, C]`. The output is the maps
+# `[B, K, h, w]`. (`torch.einsum` reads almost like the formula.)
 
 # %%
-from eacbook.exercises import check_class_activation_maps
+from eacbook.book.exercises import check_class_activation_maps
 
 
 def my_class_activation_maps(features, weights):
@@ -89,13 +90,14 @@ def my_class_activation_maps(features, weights):
 check_class_activation_maps(my_class_activation_maps)
 
 # %% [markdown]
-# Here is the map, computed from its definition, for a training face with a wrong label, beside what the
-# network hands out itself. We take the map of the class that the network predicts for it. A negative value speaks *against* the class. (The pictures show the positive part,
-# each map up to *its own* maximum. A bright spot is the strongest place of this map and may still be weak,
-# above all for a class that the network rejects.)
+# The next cell takes a training face with a wrong label. It computes the map of the class that the network
+# predicts, from the definition. It compares the result with the map that the network itself returns. A
+# negative value speaks *against* the class. (The pictures show the positive part, and each map is scaled to
+# *its own* maximum. A bright spot is the strongest place of its map. It may still be weak, above all for a
+# class that the network rejects.)
 
 # %%
-from eacbook.augment import normalise
+from eacbook.augment.normalise import normalise
 
 network = runs["baseline"].network.cpu()
 row = watched.rows[1]  # a probe with a wrong label
@@ -110,15 +112,15 @@ means = maps.mean((2, 3)) + network.fc.bias
 print("their mean + bias are the logits:   ", torch.allclose(means, logits, atol=1e-3))
 
 # %% [markdown]
-# ### Grad-CAM, the cousin
+# ### Grad-CAM, a related method
 #
-# Grad-CAM (Selvaraju et al., ICCV 2017) works for any architecture: it asks by how much the logit of the
-# class rises with each feature map, averages that gradient over the places, and uses it as the weight. It
-# must catch the features on their way through the network: a *hook*, which PyTorch takes away again at the
-# end of the `with` block, whatever happens in it.
+# Grad-CAM (Selvaraju et al., ICCV 2017) works for any architecture. It computes how much the logit of the
+# class rises with each feature map. It averages that gradient over the places, and uses the average as the
+# weight. To get the features while they pass through the network, it needs a *hook*. PyTorch removes the hook
+# at the end of the `with` block, even after an error.
 #
-# **Predict.** Our classifier is linear in the mean of each feature map. What is the gradient of
-# logit $k$ with respect to $F_c(x, y)$? So how will Grad-CAM's map differ from the class activation map?
+# **Predict.** Our classifier is linear in the mean of each feature map. What is the gradient of logit $k$
+# with respect to $F_c(x, y)$? So how will Grad-CAM's map differ from the class activation map?
 
 # %%
 def grad_cam(network, view, label):
@@ -136,13 +138,13 @@ of_gradients = grad_cam(network, normalise(image[None]), label)
 print("CAM = 36 x Grad-CAM in every place:", torch.allclose(maps[0, label].relu(), 36 * of_gradients, atol=1e-3))
 
 # %% [markdown]
-# The same picture, 36 times smaller: the gradient of a mean over 6 x 6 places is $W_{kc} / 36$. For a
-# network that ends in global average pooling and one linear layer the two agree, up to that factor and the
-# ReLU; for others only Grad-CAM exists.
+# The map is the same, only 36 times smaller, because the gradient of a mean over 6 x 6 places is
+# $W_{kc} / 36$. Some networks end in global average pooling and one linear layer. For these the two methods
+# agree, up to that factor and the ReLU. For other networks only Grad-CAM exists.
 
 # %%
-from eacbook.attention import heat
-from eacbook.pictures import face_picture, overlay, png, side_by_side
+from eacbook.evaluation.attention import heat
+from eacbook.plots.pictures import face_picture, overlay, png, side_by_side
 
 both = heat(torch.stack([maps[0, label], of_gradients]), 160)
 face = face_picture(image, 160)
@@ -153,22 +155,23 @@ display(Image(png(side_by_side(*pictures))))
 # %% [markdown]
 # ## Explore
 #
-# Choose a face by its thumbnail (framed: its label is wrong), then slide the epochs (arrow keys work).
-# Each network has a column: its attention on the face, on the mirror image, and the latter flipped
-# back onto the face, which should look like the first. The number says how much they differ: the mean
-# squared difference of all seven maps, in units of their variance. 0: the attention follows the mirror
-# exactly; 2: it has nothing to do with it. EAC's second term pushes it down; the baseline knows nothing
-# of mirrors except that it sees some faces flipped.
+# Choose a face by its thumbnail (a frame marks a wrong label). Then move the epoch slider (the arrow keys
+# work). Each network has a column with three pictures. The first is its attention on the face. The second is
+# its attention on the mirror image. The third is the second one mirrored back onto the face, so it should
+# look like the first. The number says how much they differ. It is the mean squared difference of all seven
+# maps, in units of their variance. At 0 the attention follows the mirror exactly. At 2 it has nothing to do
+# with it. EAC's second term lowers the number. The baseline has no such term. It only sees some faces
+# mirrored.
 #
 # **Predict, then try:**
 #
-# 1. A face with a *right* label: where does the baseline look in epoch 3, and where in epoch 30?
-# 2. A face with a *wrong* label: in which epoch does the baseline begin to say the wrong one? Does its
-#    attention change there?
+# 1. Take a face with a *right* label. Where does the baseline look in epoch 3, and where in epoch 30?
+# 2. Take a face with a *wrong* label. In which epoch does the baseline begin to predict the wrong label? Does
+#    its attention change there?
 # 3. Choose *the true class* as the map for such a face. Is it still there at the end, in either network?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.widgets import AttentionExplorer
+from eacbook.book.widgets import AttentionExplorer
 
 explorer = AttentionExplorer(faces, runs)
 explorer.pick(1)
@@ -183,20 +186,21 @@ explorer.epoch.value = explorer.epoch.max
 print("The explorer follows its controls.")
 
 # %% [markdown]
-# Any stored run of the same labels can be compared. In notebook 2 a run with *weight 0* was trained: erasing
-# alone. If you have it, `AttentionExplorer(faces, runs | {"weight 0": book_run(eb.EAC(weight=0), faces, folder=RUNS)})`
-# sets it beside the others.
+# You can compare any stored run of the same labels. In notebook 2 a run with *weight 0* was trained: erasing
+# alone. If you have it, add it to the others with
+# `AttentionExplorer(faces, runs | {"weight 0": book_run(eb.EAC(weight=0), faces, folder=RUNS)})`.
 #
 # ## From one face to many
 #
-# One face proves nothing. Here is the difference between the maps of face and mirror image over all
-# probes, those with right and those with wrong labels apart, mean and range of three seeds.
+# One face proves nothing. The next figure shows the difference between the maps of face and mirror image over
+# all probes. It separates probes with right labels from probes with wrong labels. It shows the mean and the
+# range of three seeds.
 #
 # **Predict** both curves of both methods. In particular: will the baseline's *rise* while it memorises?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.attention import relative_difference
-from eacbook.figures import epoch_curves
+from eacbook.evaluation.attention import relative_difference
+from eacbook.plots.figures import epoch_curves
 
 SEEDS = (0, 1, 2)
 watched = {
@@ -210,7 +214,7 @@ def right_and_wrong(quantity):
     panels = {}
     for name, records in watched.items():
         values = [quantity(record) for record in records]
-        flipped = [record.flipped[: value.shape[1]] for record, value in zip(records, values)]
+        flipped = [record.wrong[: value.shape[1]] for record, value in zip(records, values)]
         panels[name] = {
             "right labels": torch.stack([v[:, ~f].nanmean(1) for v, f in zip(values, flipped)]),
             "wrong labels": torch.stack([v[:, f].nanmean(1) for v, f in zip(values, flipped)]),
@@ -222,32 +226,33 @@ differences = right_and_wrong(lambda record: relative_difference(record.maps, re
 display(epoch_curves(differences, "difference of the maps / variance", percent=False))
 right, wrong = (differences["baseline"][f"{kind} labels"][:, -1] for kind in ("right", "wrong"))
 say(
-    f"The baseline at the end: {wrong.mean():.2f} of the variance for wrong labels, {right.mean():.2f} for right ones; "
-    f"with {int((wrong > right).sum())} of 3 seeds the wrong ones are above."
+    f"At the end the baseline's difference is {wrong.mean():.2f} of the variance for wrong labels and {right.mean():.2f} for right ones. "
+    f"With {int((wrong > right).sum())} of 3 seeds, wrong labels are above right ones."
 )
 
 # %%
 baseline, eac = (differences[name]["wrong labels"].mean(0) for name in METHODS)
 claim("At the end the baseline's maps do not follow the mirror.", baseline[-1], above=0.3)
-claim("EAC's differ from it by less than a third of that.", eac[-1] / baseline[-1], below=1 / 3)
-claim("The baseline's differed less in one of the first ten epochs.", baseline[-1] - baseline[:10].min(), above=0.1)
+claim("EAC's maps differ from their mirror images by less than a third of that.", eac[-1] / baseline[-1], below=1 / 3)
+claim("The baseline's maps differed less in one of the first ten epochs.", baseline[-1] - baseline[:10].min(), above=0.1)
 
 # %% [markdown]
-# EAC's maps agree with their mirror images from early on: it is trained for that, so it proves only that the training
-# works. The baseline's come nearest in the first third, and then part more and more: for right labels, too, and before
-# it memorises much. So memorising is not the only reason. Look at the numbers below the figure: do wrong labels end above
-# right ones? That would fit the idea that the network holds a wrong label by details on one side of the picture. It would
-# not prove it: there are 14 faces of each kind a seed.
+# EAC's maps agree with their mirror images from early on. It is trained for that, so this only proves that
+# the training works. The baseline's maps come nearest in the first third. Then they differ more and more.
+# This is true for right labels, too, and before the baseline memorises much. So memorising is not the only
+# reason. Look at the numbers below the figure. Do wrong labels end above right ones? That would fit the idea
+# that the network remembers a wrong label by details on one side of the picture. It would not prove it: there
+# are 14 faces of each kind for each seed.
 #
 # ## Does memorising look at less of the face?
 #
-# The idea behind EAC, in the paper's words: a network that memorises a sample remembers it *by a part of
-# the features*. On drawn faces this can be measured, because we know where brows, eyes, nose and mouth
-# are. We ask of each map of the *given* label: which share of the positive attention lies inside them?
+# EAC rests on an idea. In the paper's words, a network that memorises a sample remembers it *by a part of the
+# features*. On synthetic faces we can measure this, because we know where brows, eyes, nose and mouth are. We
+# take each map of the *given* label. Which share of its positive attention is inside these regions?
 
 # %%
-from eacbook.pictures import picture_grid
-from eacbook.synthetic import REGIONS
+from eacbook.plots.pictures import picture_grid
+from eacbook.synthetic.faces import REGIONS
 
 some = probes[:8]
 masks = faces.train.drawn.region_masks(some)
@@ -259,11 +264,11 @@ display(Image(png(picture_grid({"face": images, "regions": torch.where(inside, i
 # %% [markdown]
 # ### Exercise 2: a score for attention
 #
-# Write the share: `attention` `[h, w]` (not negative) and `inside` `[h, w]` (which part of each place lies
-# in a region, 0 to 1) in, one number out.
+# Write the share. The input is `attention` `[h, w]` (not negative) and `inside` `[h, w]` (the part of each
+# place that is in a region, 0 to 1). The output is one number.
 
 # %%
-from eacbook.exercises import check_region_share
+from eacbook.book.exercises import check_region_share
 
 
 def my_region_share(attention, inside):
@@ -275,12 +280,12 @@ def my_region_share(attention, inside):
 check_region_share(my_region_share)
 
 # %% [markdown]
-# A map that looks at everything alike would score as much as the regions cover. **Predict.** For the
-# baseline at the end: do wrong labels (most are memorised by then) score lower than right ones?
-# And for EAC, which memorised few of them?
+# A map that looks at everything equally would score as much as the regions cover. **Predict.** Take the
+# baseline at the end, when most wrong labels are memorised. Do wrong labels score lower than right ones? And
+# for EAC, which memorised few of them?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.attention import region_share
+from eacbook.evaluation.attention import region_share
 
 
 def score(record):
@@ -309,18 +314,19 @@ pd.concat({f"epoch {epoch}": at(epoch, scores) for epoch in (10, 20, 30)})
 # %%
 gap = {name: lines["right labels"] - lines["wrong labels"] for name, lines in scores.items()}
 claim("In epoch 10 the baseline's wrong labels score lower than its right ones, with every seed.", gap["baseline"][:, 9].min(), above=0)
-claim("EAC's do so at the end.", gap["eac"][:, -1].min(), above=0)
+claim("EAC's wrong labels do so at the end, with every seed.", gap["eac"][:, -1].min(), above=0)
 closed = 1 - gap["baseline"][:, -1].mean() / gap["baseline"][:, 9].mean()
 claim("By the end a good part of the baseline's gap is closed.", closed, above=0.25)
 lower = (scores["baseline"]["right labels"] - scores["eac"]["right labels"])[:, -1].mean()
 claim("For right labels EAC scores lower than the baseline.", lower, above=0)
 
 # %% [markdown]
-# (A map without any positive place has no score and is left out. In the first epochs there are many of these;
-# hence a part of the wide bands.)
+# (A map without any positive place has no score and is left out. There are many of these in the first epochs.
+# They cause a part of the wide bands.)
 #
-# A second way to ask: over how *many* of the 36 places is the attention spread? (The exponential of the
-# entropy of the map: 36 for an even one, 1 for a single place.) **Predict** from what you saw in the explorer.
+# There is a second way to measure. Over how *many* of the 36 places is the attention spread? (We use the
+# exponential of the entropy of the map: 36 for an even map, 1 for a single place.) **Predict** from what you
+# saw in the explorer.
 
 # %% tags=["nbval-ignore-output"]
 def places(record):
@@ -333,17 +339,18 @@ widths = right_and_wrong(places)
 epoch_curves(widths, "places attended, of 36", level=("all places", 36.0), percent=False)
 
 # %% [markdown]
-# Twice the same picture: the maps of wrong labels lie less on the features and in fewer places, in the middle of the
-# training; later the baseline's come nearer to the right ones while it memorises, and EAC's do not. So the claim is
-# true while the network learns? Stop. Something is wrong with this comparison.
+# Both figures look the same. In the middle of the training, the maps of wrong labels lie less on the features
+# and in fewer places. Later the baseline's maps of wrong labels come nearer to those of right ones while it
+# memorises. EAC's do not. So is the claim true while the network learns? Stop. Something is wrong with this
+# comparison.
 #
-# **Predict.** In epoch 10 hardly any wrong label is memorised: the network *rejects* nearly all of them. So their
-# maps are those of classes that it does not predict. What is left of the difference if we count only the faces whose
-# given label the network *predicts*, right or wrong?
+# **Predict.** In epoch 10 hardly any wrong label is memorised: the network *rejects* nearly all of them. So
+# their maps belong to classes that it does not predict. Now count only the faces whose given label the
+# network *predicts*, right or wrong. What remains of the difference?
 
 # %% tags=["nbval-ignore-output"]
 def predicted(quantity, low=0.0, high=1.0):
-    """The quantity where the given label is predicted, that surely; elsewhere not a number."""
+    """The quantity where the given label is predicted with a confidence in the range; elsewhere not a number."""
 
     def of(record):
         sureness, said = record.logits.softmax(-1).max(-1)
@@ -364,18 +371,19 @@ def at_the_end(panels):
 
 all_labels, predicted_only = at_the_end(widths), at_the_end(alike)
 claim("Among predicted labels the baseline's difference is less than two places of 36.", abs(predicted_only["baseline"]), below=2)
-claim("EAC's is less than half of what it was.", predicted_only["eac"] / all_labels["eac"], below=0.5)
+claim("EAC's difference is less than half of what it was among all labels.", abs(predicted_only["eac"] / all_labels["eac"]), below=0.5)
 
 # %% [markdown]
-# Most of the difference is gone, not all. One trap is left: the baseline predicts the wrong labels that it memorised less
-# surely than the right ones, and the surer it is, the more places speak for the class. **Predict**: what is left if we
-# compare only labels that it predicts *about equally surely*, with 60 to 90 %?
+# Most of the difference is gone, but not all. One trap remains. The baseline predicts the wrong labels that
+# it memorised with less confidence than the right ones. And the more confident it is, the more places speak
+# for the class. **Predict**: compare only labels that it predicts with *about equal confidence*, 60 to 90 %.
+# What remains?
 
 # %% tags=["nbval-ignore-output"]
 kinds = {
     "all": lambda quantity: quantity,
     "predicted": predicted,
-    "predicted, 60 to 90 % sure": lambda quantity: predicted(quantity, 0.6, 0.9),
+    "predicted, confidence 60 to 90 %": lambda quantity: predicted(quantity, 0.6, 0.9),
 }
 forms = {"share inside": (score, ".1%"), "places": (places, ".1f")}
 table = {name: {k: at(30, right_and_wrong(of(q)), form)["baseline"] for k, of in kinds.items()}
@@ -384,42 +392,43 @@ display(pd.concat({name: pd.DataFrame(rows).T for name, rows in table.items()}, 
 
 
 def how_sure(kind):
-    """How surely the baseline predicts right or wrong labels in the end, mean of the seeds."""
+    """The baseline's confidence for right or for wrong labels at the end, mean of the seeds."""
     sure = right_and_wrong(predicted(lambda record: record.logits.softmax(-1).amax(-1)))["baseline"]
     return float(sure[f"{kind} labels"][:, -1].mean())
 
 
 left = right_and_wrong(predicted(score, 0.6, 0.9))["baseline"]
 left = [f"{100 * gap:.1f}" for gap in (left["right labels"] - left["wrong labels"])[:, -1]]
-say(f"Among predicted labels the baseline is {how_sure('right'):.0%} sure of right ones and {how_sure('wrong'):.0%} of wrong ones.")
-say(f"With 60 to 90 % sureness right labels score {', '.join(left)} points higher, by seed.")
+say(f"Among predicted labels, the baseline's mean confidence is {how_sure('right'):.0%} for right ones and {how_sure('wrong'):.0%} for wrong ones.")
+say(f"At a confidence of 60 to 90 %, right labels score {', '.join(left)} points higher, by seed.")
 
 # %% [markdown]
 # ### What came out
 #
-# Was the claim true? Of most of what looked like it, nothing is left. Whether a small rest is true, we cannot say.
+# Was the claim true? Most of what supported it is gone. We cannot say whether a small rest is true.
 #
-# * **In how many places?** Among predicted labels most of the difference is gone, and among labels that the
-#   baseline predicts about equally surely it is gone or turns round (see the table). EAC's shrinks, too; and it predicts
-#   few wrong labels, too few to go on. What we saw before was not how a network remembers a wrong
-#   label. It was what the map of a label looks like that the network does *not* predict, or not surely: little speaks for
-#   it, in few places.
-# * **On brows, eyes, nose and mouth?** The last line under the table is what is left, by seed. On one of our processors
-#   it was about 2 points with each seed, in the direction of the claim. On another one the same three seeds gave 1.7, 0.3 and 0.1
-#   points. Who sees only the first one finds an effect; with both nobody can say that there is one.
-# * **EAC** scores *lower* on the features for right labels than the baseline: its maps are wider, and to look
-#   everywhere is one way of agreeing with one's mirror image.
+# * **In how many places?** Among predicted labels most of the difference is gone. Among labels with about
+#   equal confidence, the baseline's difference is gone or changes its sign (see the table). EAC's difference
+#   shrinks, too. EAC predicts few wrong labels, too few for a conclusion. So we did not see how a network
+#   remembers a wrong label. We saw the map of a label that the network does *not* predict, or not with
+#   confidence. Little speaks for such a label, in few places.
+# * **On brows, eyes, nose and mouth?** The last line under the table shows what remains, by seed. On one of
+#   our processors it was about 2 points with each seed, in the direction of the claim. On another one the
+#   same three seeds gave 1.7, 0.3 and 0.1 points. With only the first processor, you would find an effect.
+#   With both, nobody can say that there is one.
+# * **EAC** scores *lower* on the features for right labels than the baseline. Its maps are wider. Looking
+#   everywhere is one way to agree with the mirror image.
 #
-# What the measures cannot see: 6 x 6 places are coarse, each sees beyond its square, and where a network looks is
-# not *what* it takes from there. Nor do three seeds on the same faces prove a small difference. And these are drawings
-# and a small network: the paper speaks of photographs.
+# The measures have limits. 6 x 6 places are coarse, and each place sees beyond its square. Where a network
+# looks is not *what* it takes from there. Three seeds on the same faces do not prove a small difference. And
+# these are synthetic faces and a small network. The paper speaks of photographs.
 #
 # ## Your own face
 #
 # Load a photograph of a face into the explorer above (*your own face*), or run the next cell with a file of
-# yours. It is cropped to the face and made as small as the drawn ones. Nothing leaves this computer (in Colab:
-# the computer that runs your notebook). **Predict** what a network makes of you that has never seen
-# a photograph.
+# yours. The photograph is cropped to the face and made as small as the synthetic ones. Nothing leaves this
+# computer (in Colab: the computer that runs your notebook). **Predict**: this network has never seen a
+# photograph. What will it make of you?
 
 # %%
 from pathlib import Path
@@ -429,20 +438,20 @@ if photograph.exists():
     explorer.take_photo(photograph.read_bytes())
     display(Image(explorer.picture.value))
 else:
-    print("no file", photograph, "here: the explorer's button takes one, too")
+    print("no file", photograph, "here. You can also use the button of the explorer.")
 
 # %% [markdown]
-# It was trained on 1,500 drawings; do not take its verdict to heart. With FERPlus (the project's README) the same
-# explorer shows networks that have seen photographs.
+# It was trained on 1,500 drawings, so do not take its prediction seriously. With FERPlus (see the project's
+# README), the same explorer shows networks that have seen photographs.
 #
 # ## Take away
 #
-# * A **class activation map** is the classifier applied before the mean; for such a network Grad-CAM is
-#   the same map.
-# * The difference between the maps of a face and of its mirror image, **relative to their variance**, grows in the
-#   baseline's training and stays small under EAC, which is trained to keep it small.
-# * A pretty map is no evidence, and a curve can mislead, too. Wrong labels scored lower mostly because they were not
-#   predicted, or not surely. Compare like with like. What is then left is small, and may be chance.
+# * A **class activation map** is the classifier applied before the mean. For such a network Grad-CAM is the
+#   same map.
+# * Take the difference between the maps of a face and of its mirror image, **relative to their variance**. It
+#   grows in the baseline's training. It stays small under EAC, which is trained to keep it small.
+# * A pretty map is no evidence, and a curve can mislead, too. Wrong labels scored lower mostly because they
+#   were not predicted, or not with confidence. Compare like with like. The rest is small, and may be chance.
 #
-# **Back**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb). **Next**: [4 · Losses](04_losses.ipynb):
-# finding the wrong labels by their loss.
+# **Back**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb). **Next**: [4 · Losses](04_losses.ipynb)
+# finds the wrong labels by their loss.

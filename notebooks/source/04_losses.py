@@ -3,18 +3,19 @@
 #
 # [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/04_losses.ipynb)
 #
-# **You will learn** why wrong labels have a large loss early and a small one late, how to find them by it,
-# what precision and recall say about that, and what it costs in *small-loss selection* to guess the noise rate wrongly.
+# **You will learn** why wrong labels have a large loss early and a small one late. You will find them by
+# their loss, and read precision and recall. And you will see what it costs in *small-loss selection* to guess
+# the noise rate wrongly.
 #
-# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying; the
-# computer trains for about half a minute on 2 CPU cores if the runs of notebook 2 are there, and a little more
-# than 1 minute if not (less on a GPU).
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying. With the
+# runs of notebook 2, the computer trains for about half a minute on 2 CPU cores. Without them it trains for a
+# little more than 1 minute. (It is less on a GPU.)
 
 # %%
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
-    # %pip install -q "eacbook @ git+https://github.com/eacbook/eacbook"
+    # %pip install -q "eacbook[book] @ git+https://github.com/eacbook/eacbook"
 
 # %% tags=["nbval-ignore-output"]
 import os
@@ -23,16 +24,16 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import RATE, book_faces, book_run, claim, say
-from eacbook.pictures import face_sheet, png
+from eacbook.book.runs import RATE, book_faces, book_run, claim, say
+from eacbook.plots.pictures import face_sheet, png
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 faces = book_faces()
 
 # %% [markdown]
-# More of the faces and labels of notebook 2; a frame marks a wrong label. **Predict**: a network that has learnt
-# what expressions look like, but remembers no single face, would be most surprised by which of these labels? Is every
-# surprising label a wrong one?
+# Here are more of the faces and labels of notebook 2. A frame marks a wrong label. **Predict**: imagine a
+# network that has learnt what expressions look like, but remembers no single face. Which of these labels
+# would surprise it most? Is every surprising label a wrong one?
 
 # %% tags=["nbval-ignore-output"]
 noisy = eb.inject_noise(faces.train.labels, RATE, 7, seed=0)
@@ -49,21 +50,22 @@ runs = {
 # %% [markdown]
 # ## The loss of every label, in every epoch
 #
-# A training computes the loss of every face anyway, once an epoch, so it costs nothing to write it down:
-# that is what the hook `SampleLosses` did in these runs. (It is the loss on the erased, augmented view, just
-# before the step: not quite the loss of notebook 2's histogram, which was taken afterwards on the stored faces.)
+# A training computes the loss of every face anyway, once an epoch. So it costs nothing to write it down. The
+# hook `SampleLosses` did that in these runs. (It is the loss on the erased, augmented view, just before the
+# step. It is not quite the loss of notebook 2's histogram. That one was computed after the training, on the
+# stored faces.)
 
 # %%
-losses = {name: run.kept["sample_losses"] for name, run in runs.items()}
-flipped = runs["baseline"].noisy.flipped
+losses = {name: run.records["sample_losses"] for name, run in runs.items()}
+wrong = runs["baseline"].noisy.wrong
 print("losses:", tuple(losses["baseline"].shape), "epochs, faces")
-print("wrong labels:", int(flipped.sum()))
+print("wrong labels:", int(wrong.sum()))
 
 # %% [markdown]
 # A network that knows nothing gives each of the seven classes the probability 1/7. **Predict**: what is the
-# loss then, in nats (the unit of a loss with the natural logarithm)? And: where will the heaps of right and of
-# wrong labels lie after 10 epochs, and after 30, for either method? Sketch four pairs of heaps before you let the
-# film play.
+# loss then, in nats (the unit of a loss with the natural logarithm)? Where will the losses of right and of
+# wrong labels lie after 10 epochs, and after 30? Sketch four histograms (two methods, two epochs), each with
+# right and wrong labels. Then play the animation.
 
 # %%
 import math
@@ -71,62 +73,64 @@ import math
 print(f"the loss of knowing nothing: {math.log(7):.2f} nats")
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.figures import loss_film
+from eacbook.plots.figures import loss_film
 
-loss_film(losses, flipped)
+loss_film(losses, wrong)
 
 # %% [markdown]
-# Press *play*, or take the slider (it works without running anything; the axis ends at 40 %, which cuts the
-# baseline's step at 0 in the last epochs). Both methods begin alike: one heap around the loss of knowing nothing. What faces have in
-# common is learnt first, and the two heaps part: the network *expects* another label for the wrong ones. Then the two
-# methods part. The baseline's wrong labels drift to the left, one after the other, until many of them lie
-# among the right ones; the others are strewn over a long tail. Under EAC most stay behind.
+# Press *play*, or move the slider. (It works without running anything. The axis ends at 40 %, so the
+# baseline's bar at 0 is cut off in the last epochs.) Both methods begin alike: all labels are around the loss
+# of knowing nothing. The network first learns what faces have in common. Then right and wrong labels
+# separate, because the network *expects* another label for the wrong ones. After that, the two methods
+# differ. The baseline's wrong labels move to the left, one after the other, until many of them are among the
+# right ones. The others are spread over a long tail. Under EAC most wrong labels stay on the right.
 
 # %% tags=["nbval-ignore-output"]
 late = {name: kept[-5:].mean(0) for name, kept in losses.items()}
-medians = {name: float(loss[flipped].median()) for name, loss in late.items()}
-beyond = {name: float((loss[flipped] > loss[~flipped].quantile(0.9)).double().mean()) for name, loss in late.items()}
+medians = {name: float(loss[wrong].median()) for name, loss in late.items()}
+beyond = {name: float((loss[wrong] > loss[~wrong].quantile(0.9)).double().mean()) for name, loss in late.items()}
 for name in late:
-    say(f"**{name}**, last five epochs: the median wrong label has a loss of {medians[name]:.1f} nats, and {beyond[name]:.0%} of the wrong labels lie beyond nine tenths of the right ones.")
+    say(f"**{name}**, last five epochs: the median loss of the wrong labels is {medians[name]:.1f} nats. {beyond[name]:.0%} of the wrong labels have a larger loss than nine tenths of the right ones.")
 
 # %%
-claim("At the end the median wrong label has a larger loss under EAC than under the baseline.", medians["eac"] - medians["baseline"], above=0.5)
-claim("Under EAC more than half of the wrong labels lie beyond nine tenths of the right ones.", beyond["eac"], above=0.5)
-claim("Under the baseline there are fewer.", beyond["baseline"] - beyond["eac"], below=-0.1)
+claim("At the end the median loss of the wrong labels is larger under EAC than under the baseline.", medians["eac"] - medians["baseline"], above=0.5)
+claim("Under EAC more than half of the wrong labels have a larger loss than nine tenths of the right ones.", beyond["eac"], above=0.5)
+claim("Under the baseline fewer wrong labels do.", beyond["baseline"] - beyond["eac"], below=-0.1)
 
 # %% [markdown]
 # ## A threshold
 #
-# Suspect every label whose loss lies beyond a threshold. Two numbers say how good that is. **Precision**: which
-# share of the suspected labels is really wrong (the rest is good data that you would throw away)? **Recall**: which
-# share of the wrong labels is suspected (how many get through)?
+# Suspect every label whose loss is above a threshold. Two numbers say how good that is. **Precision**: which
+# share of the suspected labels is really wrong? (The rest is good data that you would throw away.)
+# **Recall**: which share of the wrong labels is suspected? (The rest gets through.)
 #
 # ### Exercise 1: precision and recall
 #
-# `suspected` and `flipped` are bool `[N]`. Return both numbers.
+# `suspected` and `wrong` are bool `[N]`. Return both numbers.
 
 # %%
-from eacbook.exercises import check_precision_and_recall
+from eacbook.book.exercises import check_precision_and_recall
 
 
-def my_precision_and_recall(suspected, flipped):
+def my_precision_and_recall(suspected, wrong):
     # <solution>
-    found = (suspected & flipped).sum()
-    return found / suspected.sum(), found / flipped.sum()
+    found = (suspected & wrong).sum()
+    return found / suspected.sum(), found / wrong.sum()
     # </solution>
 
 
 check_precision_and_recall(my_precision_and_recall)
 
 # %% [markdown]
-# Now slide (arrow keys work). **Predict** first, then try:
+# Now move the sliders (the arrow keys work). **Predict** first, then try:
 #
 # 1. In epoch 8: which threshold finds half of the wrong labels? What is its precision?
-# 2. Keep that threshold and go to epoch 30. What happens to either method's recall?
-# 3. For which epoch, threshold and method would *you* send the suspects to somebody who looks at them again?
+# 2. Keep that threshold and go to epoch 30. What happens to the recall of each method?
+# 3. You can send the suspects to somebody who looks at them again. For which epoch, threshold and method
+#    would *you* do it?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.widgets import LossExplorer
+from eacbook.book.widgets import LossExplorer
 
 explorer = LossExplorer(runs)
 explorer
@@ -139,19 +143,19 @@ assert explorer.picture.value != before and "labels suspected" in explorer.numbe
 print("The explorer follows its controls.")
 
 # %% [markdown]
-# **Predict** the answers in numbers, then let the next cell count: it takes the threshold that finds half of the wrong
-# labels by the baseline's losses in epoch 8.
+# **Predict** the answers in numbers, then let the next cell count. It takes the baseline's losses in epoch 8,
+# and the threshold that finds half of the wrong labels.
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.evaluate import precision_and_recall
+from eacbook.evaluation.evaluate import precision_and_recall
 
 
 def by_loss(name, epoch, threshold):
     """Precision and recall of the labels with a larger loss than the threshold in an epoch."""
-    return precision_and_recall(losses[name][epoch - 1] > threshold, flipped)
+    return precision_and_recall(losses[name][epoch - 1] > threshold, wrong)
 
 
-half = float(losses["baseline"][7][flipped].median())
+half = float(losses["baseline"][7][wrong].median())
 early = by_loss("baseline", 8, half)
 in_30 = {name: by_loss(name, 30, half) for name in losses}
 say(f"In epoch 8 a threshold of {half:.1f} nats finds {early[1]:.0%} of the wrong labels, with a precision of {early[0]:.0%}.")
@@ -160,23 +164,23 @@ say(f"Its precision is then {in_30['baseline'][0]:.0%} and {in_30['eac'][0]:.0%}
 
 # %%
 claim("In epoch 8 more than half of the suspects are really wrong.", early[0], above=0.5)
-claim("In epoch 30 that threshold finds fewer wrong labels for the baseline.", in_30["baseline"][1], below=0.3)
+claim("In epoch 30 the same threshold finds fewer wrong labels for the baseline.", in_30["baseline"][1], below=0.3)
 claim("For EAC it finds more of them than for the baseline.", in_30["eac"][1] - in_30["baseline"][1], above=0.1)
 
 # %% [markdown]
-# But a threshold must be chosen. One number needs none: draw a wrong and a right label at random;
-# how often does the wrong one have the larger loss? (The *area under the ROC curve*: 50 % is chance.)
+# But you must choose a threshold. One number needs none. Draw a wrong and a right label at random. How often
+# does the wrong one have the larger loss? (This is the *area under the ROC curve*: 50 % is chance.)
 # **Predict** its course over the epochs for both methods. When is the baseline at its best?
 
 # %% tags=["nbval-ignore-output"]
 from sklearn.metrics import roc_auc_score
 
-from eacbook.figures import epoch_curves
+from eacbook.plots.figures import epoch_curves
 
 
 def detection(run):
-    wrong = run.noisy.flipped
-    return torch.tensor([roc_auc_score(wrong, kept) for kept in run.kept["sample_losses"]])
+    wrong = run.noisy.wrong
+    return torch.tensor([roc_auc_score(wrong, kept) for kept in run.records["sample_losses"]])
 
 
 areas = {name: detection(run)[None] for name, run in runs.items()}
@@ -184,25 +188,26 @@ epoch_curves({"one seed": areas}, "wrong label has the larger loss", level=("cha
 
 # %%
 at_the_end = {name: float(values[0, -1]) for name, values in areas.items()}
-claim("At the end EAC's losses tell wrong from right better than the baseline's.", at_the_end["eac"] - at_the_end["baseline"], above=0.05)
+claim("At the end EAC's losses separate wrong labels from right ones better than the baseline's.", at_the_end["eac"] - at_the_end["baseline"], above=0.05)
 forgotten = areas["baseline"][0].max() - at_the_end["baseline"]
-claim("The baseline's losses did so better earlier in the training.", forgotten, above=0.05)
+claim("The baseline's losses did this better earlier in the training.", forgotten, above=0.05)
 
 # %% [markdown]
 # ## Small-loss selection
 #
-# If wrong labels have large losses, train on those with *small* ones: that is small-loss selection (MentorNet,
-# Jiang et al., ICML 2018; Co-teaching, Han et al., NeurIPS 2018, where two networks select for each other). Here
-# in its simplest form: train for a while, keep the part of the labels with the smallest losses, train a new network on
-# those alone. It must be told *how many* labels are wrong. Nobody knows that of real data.
+# If wrong labels have large losses, train on the labels with *small* ones. That is small-loss selection.
+# MentorNet (Jiang et al., ICML 2018) uses it. So does Co-teaching (Han et al., NeurIPS 2018), where two
+# networks select for each other. Here we use its simplest form. Train for a while, and keep the part of the
+# labels with the smallest losses. Then train a new network on those alone. The selection needs to know *how
+# many* labels are wrong. With real data nobody knows that.
 #
 # ### Exercise 2: what is kept
 #
-# Write the selection. Input: losses `[N]` and the assumed share of wrong labels. Result: the rows (numbers, not a
-# mask) of the labels that are *kept*.
+# Write the selection. The input is the losses `[N]` and the assumed share of wrong labels. The result is the
+# rows (numbers, not a mask) of the labels that are *kept*.
 
 # %%
-from eacbook.exercises import check_kept_by_loss
+from eacbook.book.exercises import check_kept_by_loss
 
 
 def my_kept_by_loss(losses, assumed_rate):
@@ -214,12 +219,12 @@ def my_kept_by_loss(losses, assumed_rate):
 check_kept_by_loss(my_kept_by_loss)
 
 # %% [markdown]
-# We select by the baseline's losses in epoch 10, in which it has learnt and not yet memorised; 30 % are in
-# fact wrong. **Predict** for an assumed rate of 10, 30 and 50 %: which share of the kept labels is still
-# wrong? And which of the three networks will recognise the test faces best?
+# We select by the baseline's losses in epoch 10. By then it has learnt, but not yet memorised. In fact 30 %
+# of the labels are wrong. **Predict** for an assumed rate of 10, 30 and 50 %: which share of the kept labels
+# is still wrong? And which of the three networks will recognise the test faces best?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.runs import find_or_train
+from eacbook.experiments.runs import find_or_train
 
 noisy = runs["baseline"].noisy
 
@@ -246,16 +251,16 @@ import pandas as pd
 
 def row(run):
     """How many labels a run was given, how many of them wrong, and what came out."""
-    wrong, accuracy = run.noisy.flipped, run.summary["test_accuracy"]
+    wrong, accuracy = run.noisy.wrong, run.summary["test_accuracy"]
     return {"labels": len(wrong), "of them wrong": f"{wrong.double().mean():.1%}", "test": f"{accuracy:.1%}"}
 
 
 pd.DataFrame({name: row(run) for name, run in (selected | runs).items()}).T
 
 # %%
-wrong_share = [float(noisy.flipped[kept_rows(rate)].double().mean()) for rate in RATES]
+wrong_share = [float(noisy.wrong[kept_rows(rate)].double().mean()) for rate in RATES]
 cleaner = min(RATE - wrong_share[0], wrong_share[0] - wrong_share[1], wrong_share[1] - wrong_share[2])
-claim("The more is thrown away, the cleaner the rest.", cleaner, above=0)
+claim("The more labels are thrown away, the cleaner is the rest.", cleaner, above=0)
 worst = min(run.summary["test_accuracy"] for run in selected.values())
 claim(
     "Each of the three selections recognises more test faces than the baseline on all labels.",
@@ -264,42 +269,45 @@ claim(
 )
 
 # %% [markdown]
-# Guess too low (10 %), and many of the labels that are kept are still wrong. Guess too high (50 %), and good faces go,
-# too. With one seed, read differences of a few points with care. And which faces go? **Predict**: all classes alike?
+# Guess too low (10 %), and many of the kept labels are still wrong. Guess too high (50 %), and you throw away
+# good faces, too. This is one seed, so read differences of a few points with care. Which faces are thrown
+# away? **Predict**: do all classes lose the same share?
 
 # %% tags=["nbval-ignore-output"]
 gone = torch.ones(1500, dtype=torch.bool)
 gone[kept_rows(0.5)] = False
 lost = {}
 for label, name in enumerate(faces.classes):
-    right = (noisy.true == label) & ~noisy.flipped
+    right = (noisy.true == label) & ~noisy.wrong
     lost[name] = float(gone[right].double().mean())
     print(f"{name:10} {lost[name]:4.0%} of the right labels thrown away")
 test = {name: run.summary["test_accuracy"] for name, run in (selected | runs).items()}
 say(f"The selection at the true rate recognises {test['assumed rate 30%']:.0%} of the test faces, EAC {test['eac']:.0%}.")
 
 # %%
-claim("Not all classes alike.", max(lost.values()) - min(lost.values()), above=0.2)
+claim("The classes do not lose the same share.", max(lost.values()) - min(lost.values()), above=0.2)
 
 # %% [markdown]
-# What is hard to tell is thrown away, and the network learns from what it already knew.
+# The selection throws away what is hard to recognise. So the new network learns from what the first one
+# already knew.
 #
-# And EAC? Compare the two numbers above, and do not rank by them: with another seed EAC can be several points higher or
-# lower (notebook 2), and notebook 7 compares over seeds. The selection was told two things that nobody tells about real
-# data: the number of wrong labels, and (we had seen notebook 2's curves of the truth) an epoch in which little is
-# memorised. EAC was told neither and threw nothing away; it paid with time and with a weight that somebody had to choose.
-# Try `kept_rows(0.3, epoch=30)`, and predict before you do what the selection of a network that has memorised is worth.
+# And EAC? Compare the two numbers above, but do not rank the methods by them. With another seed, EAC can be
+# several points higher or lower (notebook 2). Notebook 7 compares over seeds. The selection knew two things
+# that nobody knows about real data. The first is the number of wrong labels. The second is an epoch in which
+# little is memorised: we had seen the true curves in notebook 2. EAC knew neither of them, and threw nothing
+# away. It cost time, and it needed a weight that somebody had to choose. Try `kept_rows(0.3, epoch=30)`.
+# **Predict** first: what is the selection worth if the network has memorised?
 #
-# Co-teaching selects anew in every batch and lets two networks choose for each other, so that one does not confirm its
-# own mistakes; it, too, must be told the rate.
+# Co-teaching selects anew in every batch. Two networks choose for each other, so that one does not confirm
+# its own mistakes. It needs to know the rate, too.
 #
 # ## Take away
 #
-# * Early on, a **large loss** means "this label fits nothing else I know"; once a network memorises, it means
-#   much less.
+# * Early in the training, a **large loss** means "this label fits nothing else I know". Once a network
+#   memorises, a large loss means much less.
 # * **Precision and recall** of "this label is wrong" depend on the epoch as much as on the threshold.
-# * **Small-loss selection** works here if it selects in time; one seed cannot say whether better than EAC, which
-#   needs to know neither the rate nor the epoch.
+# * **Small-loss selection** works here if it selects in time. EAC needs to know neither the rate nor the
+#   epoch. One seed cannot say which of the two is better.
 #
-# **Back**: [3 · Attention](03_attention.ipynb). **Next**: [5 · Features](05_features.ipynb): where wrong labels
-# lie among their neighbours.
+# **Back**: [3 · Attention](03_attention.ipynb). **Next**: [5 · Features](05_features.ipynb) shows where wrong
+# labels lie among their neighbours.

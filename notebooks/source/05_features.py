@@ -3,25 +3,27 @@
 #
 # [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/05_features.ipynb)
 #
-# **You will learn** which faces a network treats as alike, where wrong labels lie among their neighbours, how a
-# label can be suspected without knowing the truth, and what a map of 64 dimensions can and cannot show.
+# **You will learn** which faces are similar for a network, and where faces with wrong labels lie among their
+# neighbours. You will learn to suspect a label without knowing the truth. And you will see what a map of 64
+# dimensions can show, and what it cannot show.
 #
-# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying; the computer works
-# for half a minute if the runs of notebook 2 are there, and for 2 to 3 minutes on 2 CPU cores if not (1 minute on a
-# GPU).
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying. With the
+# runs of notebook 2, the computer works for half a minute. Without them, it works for 2 to 3 minutes on 2 CPU
+# cores (1 minute on a GPU).
 
 # %%
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
-    # %pip install -q "eacbook @ git+https://github.com/eacbook/eacbook"
+    # %pip install -q "eacbook[book] @ git+https://github.com/eacbook/eacbook"
 
 # %% [markdown]
 # ## Sixty-four numbers for each face
 #
-# Before the classifier, our network describes a face by 64 numbers, its **features**. The classifier can only
-# draw straight borders between them; whatever it finds out about a face must be there. While the runs of
-# notebook 2 were trained, the features of 400 training faces were recorded after every epoch.
+# Before the classifier, our network describes a face by 64 numbers. These are its **features**. The
+# classifier can only draw straight borders between them. So everything that the network finds out about a
+# face must be in these numbers. In notebook 2, we recorded the features of 400 training faces after every
+# epoch.
 
 # %% tags=["nbval-ignore-output"]
 import os
@@ -30,9 +32,9 @@ import torch
 from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.book import RATE, book_faces, book_run, claim, say
-from eacbook.pictures import face_sheet, png
-from eacbook.recording import Recorded
+from eacbook.book.runs import RATE, book_faces, book_run, claim, say
+from eacbook.plots.pictures import face_sheet, png
+from eacbook.training.recording import Recorded
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 METHODS = {"baseline": eb.Baseline(), "eac": eb.EAC()}
@@ -40,8 +42,8 @@ SEEDS = (0, 1, 2)
 faces = book_faces()
 
 # %% [markdown]
-# Some of these faces, two of every true expression. **Predict**: which of them should lie near each other? Persons, or
-# expressions?
+# Here are some of these faces, two for every true expression. **Predict**: which of them should lie near each
+# other? Faces of the same person, or faces with the same expression?
 
 # %% tags=["nbval-ignore-output"]
 noisy = eb.inject_noise(faces.train.labels, RATE, 7, seed=0)
@@ -59,16 +61,17 @@ watched = {name: records[0] for name, records in recorded.items()}
 # %%
 features = watched["baseline"].features
 print("epochs, faces, features:", tuple(features.shape))
-print("faces with a wrong label:", int(watched["baseline"].flipped.sum()))
+print("faces with a wrong label:", int(watched["baseline"].wrong.sum()))
 
 # %% [markdown]
 # ## Who are the neighbours?
 #
-# Two faces are alike, for the network, if their features point in the same direction: the cosine of the angle
-# between them. The ten faces with the largest cosine are a face's **neighbours**.
+# For the network, two faces are similar if their features point in the same direction. We measure this by the
+# cosine of the angle between them. The **neighbours** of a face are the ten faces with the largest cosine.
 #
-# **Predict.** Take a face with a *wrong* label, say a disgusted one that was called neutral. At the end of the
-# training, are most of its neighbours disgusted or neutral *in truth*, for the baseline and for EAC?
+# **Predict.** Take a face with a *wrong* label: for example, true label disgust, given label neutral. At the
+# end of the training, which *true* label do most of its neighbours have: disgust or neutral? Answer for the
+# baseline and for EAC.
 
 # %%
 def neighbours_of(features, count=10):
@@ -78,7 +81,7 @@ def neighbours_of(features, count=10):
     return cosine.topk(count).indices
 
 # %%
-face = int(watched["baseline"].flipped.nonzero()[2])
+face = int(watched["baseline"].wrong.nonzero()[2])
 for name, record in watched.items():
     rows = torch.cat([torch.tensor([face]), neighbours_of(record.features[-1])[face, :8]])
     train = record.rows[rows]
@@ -90,11 +93,11 @@ for name, record in watched.items():
 # %% [markdown]
 # ### Exercise 1: the class of a neighbourhood
 #
-# `neighbours` `[n, 10]` holds the rows of each face's neighbours, `labels` `[n]` a label for each face. Return the
-# most frequent label among the neighbours of each face, `[n]`.
+# `neighbours` `[n, 10]` holds the rows of each face's neighbours. `labels` `[n]` holds a label for each face.
+# Return the most frequent label among the neighbours of each face, `[n]`.
 
 # %%
-from eacbook.exercises import check_majority_of_neighbours
+from eacbook.book.exercises import check_majority_of_neighbours
 
 
 def my_majority_of_neighbours(neighbours, labels):
@@ -106,12 +109,13 @@ def my_majority_of_neighbours(neighbours, labels):
 check_majority_of_neighbours(my_majority_of_neighbours)
 
 # %% [markdown]
-# Now for all faces with a wrong label, after every epoch: for which share is the neighbourhood (its most frequent *true*
-# class) that of the face's own true class? **Predict** two curves. Will the baseline's fall while it memorises?
+# Now take all faces with a wrong label, after every epoch. The class of a neighbourhood is its most frequent
+# *true* label. For which share of the faces is this the face's own true label? **Predict** two curves. Will
+# the baseline's curve fall while the baseline memorises?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.features import neighbour_shares
-from eacbook.figures import epoch_curves
+from eacbook.experiments.features import neighbour_shares
+from eacbook.plots.figures import epoch_curves
 
 shares = {name: [neighbour_shares(record) for record in records] for name, records in recorded.items()}
 
@@ -122,30 +126,31 @@ def over_seeds(quantity):
 
 
 true, given = over_seeds("among_true"), over_seeds("among_given")
-panels = {"among their true class": true, "among the given one": given}
+panels = {"among their true class": true, "among their given class": given}
 display(epoch_curves(panels, "share of the wrong labels"))
 for name in METHODS:
     own, others = true[name], given[name][:, -1].mean()
-    say(f"**{name}**, epoch 10: {own[:, 9].mean():.0%} lie among their true class; at the end {own[:, -1].mean():.0%}, and {others:.0%} among the given one.")
+    say(f"**{name}**: in epoch 10, {own[:, 9].mean():.0%} lie among their true class. At the end it is {own[:, -1].mean():.0%}, and {others:.0%} lie among their given class.")
 
 # %%
 gain = true["eac"][:, -1] - true["baseline"][:, -1]
-claim("At the end EAC keeps more wrongly labelled faces among their true class, with every seed.", gain.min(), above=0.1)
+claim("At the end, EAC keeps more faces with a wrong label among their true class, with every seed.", gain.min(), above=0.1)
 moved = given["baseline"][:, -1] - true["baseline"][:, -1]
-claim("Under the baseline more of them lie among the class that they were given, with every seed.", moved.min(), above=0)
+claim("Under the baseline, more of them lie among their given class than among their true class, with every seed.", moved.min(), above=0)
 drop = true["baseline"][:, 9].mean() - true["baseline"][:, -1].mean()
-claim("In epoch 10 more of them still lay among their true class.", drop, above=0.1)
+claim("In epoch 10, more of the baseline's faces still lay among their true class than at the end.", drop, above=0.1)
 
 # %% [markdown]
-# (Left: the neighbourhood is of the face's true class. Right: it is of the class that was given.) Until about epoch 10
-# the faces come to lie among their own kind, with either method; EAC is slower to get there. Then the baseline
-# *moves* them to where their labels want them: that is what memorising does to the features. Under EAC most stay
-# among their own kind, whatever they are called.
+# (In the left panel, the neighbourhood has the face's true label. In the right panel, it has the given
+# label.) Until about epoch 10, the faces move to the faces of their true class, with either method. EAC takes
+# longer. Then the baseline *moves* them to the class of their given label. That is what memorising does to
+# the features. Under EAC, most stay among their true class, whatever their given label is.
 #
 # ## Do wrong labels lie at the borders?
 #
-# How *pure* is a neighbourhood: which share of the ten neighbours is of its most frequent class? 100 % inside a
-# cluster, less at its border. **Predict**: is it lower around wrong labels, for both methods?
+# How *pure* is a neighbourhood? Its **purity** is the share of the ten neighbours that have its most frequent
+# class. It is 100 % inside a cluster and less at the border of a cluster. **Predict**: is it lower around
+# wrong labels, for both methods?
 
 # %% tags=["nbval-ignore-output"]
 purity = {
@@ -158,42 +163,44 @@ purity = {
 display(epoch_curves(purity, "purity of the neighbourhood"))
 for name, lines in purity.items():
     right, wrong = (lines[f"{kind} labels"][:, -1].mean() for kind in ("right", "wrong"))
-    say(f"**{name}**, at the end: {wrong:.0%} around wrong labels, {right:.0%} around right ones.")
+    say(f"**{name}**, purity at the end: {wrong:.0%} around wrong labels, {right:.0%} around right labels.")
 for name, records in recorded.items():
-    beside = [record.flipped[neighbours_of(record.features[-1])].double().mean(1) for record in records]
+    beside = [record.wrong[neighbours_of(record.features[-1])].double().mean(1) for record in records]
     wrong, right = (
-        torch.stack([b[r.flipped == kind].mean() for b, r in zip(beside, records)]).mean() for kind in (True, False)
+        torch.stack([b[r.wrong == kind].mean() for b, r in zip(beside, records)]).mean() for kind in (True, False)
     )
-    say(f"**{name}**: of the neighbours of wrong labels {wrong:.0%} have a wrong label, too, of those of right ones {right:.0%}.")
+    say(f"**{name}**: around wrong labels, {wrong:.0%} of the neighbours have a wrong label, too. Around right labels, {right:.0%} have one.")
 
 # %%
 for name, lines in purity.items():
     border = (lines["right labels"] - lines["wrong labels"])[:, -1].min()
-    claim(f"At the end neighbourhoods of wrong labels are less pure, with every seed ({name}).", border, above=0)
+    claim(f"At the end, the neighbourhoods of wrong labels are less pure, with every seed ({name}).", border, above=0)
 
 # %% [markdown]
-# Not in the beginning, but clearly at the end. But that is no detector yet: many neighbourhoods of rightly labelled
-# faces are mixed, too. And part of the effect may be that wrongly labelled faces lie beside *one another*.
+# It is not lower at the beginning, but clearly lower at the end. This does not yet detect wrong labels: many
+# neighbourhoods of right labels are mixed, too. And a part of the effect may have another reason. Faces with
+# a wrong label may lie beside *one another*.
 #
 # ## The map
 #
-# Sixty-four dimensions cannot be drawn. **UMAP** (McInnes, Healy and Melville, 2018) places the faces on a
-# plane so that those which are neighbours among the 64 numbers are neighbours on the plane *as far as possible*.
-# Distances between clusters, their sizes and the empty space mean little. We map ten of the epochs. Every map
-# starts from one common map of all ten, so that points travel rather than jump.
+# Nobody can draw 64 dimensions. **UMAP** (McInnes, Healy and Melville, 2018) places the faces on a plane.
+# Faces that are neighbours among the 64 numbers become neighbours on the plane, *as far as possible*. The
+# distances between clusters, their sizes and the empty space mean little. We map ten of the epochs. Every map
+# starts from one common map of all ten, so that the points move gradually and do not jump.
 #
-# Slide the epochs or press *play*; point at a face to see it (with the keyboard: go to a map and use the arrow keys). Crosses are
-# wrong labels. It needs no kernel.
+# Move the slider through the epochs, or press *play*. Point at a face to see it. (With the keyboard, go to a
+# map and use the arrow keys.) Crosses are wrong labels. The maps need no kernel.
 #
 # **Predict, then look:**
 #
-# 1. Coloured by *true* label: which classes separate first? Which never do?
-# 2. Coloured by *right or wrong*: in which epoch do the baseline's crosses begin to wander into foreign clusters?
-# 3. Coloured by *given* label, at the end: in which panel does it look *tidier*? Is tidier better?
+# 1. Colour by *true* label. Which classes separate first? Which classes never separate?
+# 2. Colour by *right or wrong*. In which epoch do the baseline's crosses begin to move into clusters of other
+#    classes?
+# 3. Colour by *given* label, at the end. Which panel looks *tidier*? Is tidier better?
 
 # %% tags=["nbval-ignore-output"]
-from eacbook.features import find_or_map, spread_epochs
-from eacbook.widgets import FeatureExplorer
+from eacbook.experiments.features import find_or_map, spread_epochs
+from eacbook.book.widgets import FeatureExplorer
 
 epochs = spread_epochs(watched["baseline"].epochs)
 positions = {name: find_or_map(record.features[epochs], RUNS) for name, record in watched.items()}
@@ -205,8 +212,9 @@ for name, where in positions.items():
 print("maps:", tuple(positions["eac"].shape), "epochs, faces, coordinates")
 
 # %% [markdown]
-# The third question is the trap: by *given* label the baseline's map is the tidier one, because it has memorised. The
-# next cell counts, of a face's ten nearest on the map at the end, how many have the same label as the face.
+# Question 3 is a trap. By *given* label, the baseline's map is tidier, because the baseline has memorised.
+# The next cell uses the map at the end. It counts how many of a face's ten nearest faces have the same label
+# as the face.
 
 # %% tags=["nbval-ignore-output"]
 alike = {}
@@ -215,28 +223,30 @@ for name, record in watched.items():
     nearest = torch.cdist(where, where).fill_diagonal_(torch.inf).topk(10, largest=False).indices
     for kind, labels in (("given", record.given), ("true", record.true)):
         alike[name, kind] = float((labels[nearest] == labels[:, None]).double().mean())
-    say(f"**{name}**: of ten {10 * alike[name, 'given']:.1f} have the same *given* label, {10 * alike[name, 'true']:.1f} the same *true* one.")
+    say(f"**{name}**: of the ten nearest faces, {10 * alike[name, 'given']:.1f} have the same *given* label, and {10 * alike[name, 'true']:.1f} have the same *true* label.")
 
 # %%
-claim("By given label the baseline's map is tidier than EAC's.", alike["baseline", "given"] - alike["eac", "given"], above=0.1)
-claim("By true label EAC's is.", alike["eac", "true"] - alike["baseline", "true"], above=0.05)
+claim("By given label, the baseline's map is tidier than EAC's.", alike["baseline", "given"] - alike["eac", "given"], above=0.1)
+claim("By true label, EAC's map is tidier than the baseline's.", alike["eac", "true"] - alike["baseline", "true"], above=0.05)
 
 # %% [markdown]
-# A map shows what a network has made of its labels, and a network that believes mistakes makes tidy clusters of mistakes.
+# A map shows what a network has learnt from its labels. If a network believes mistakes, it makes tidy
+# clusters of mistakes.
 #
 # ## Suspecting without knowing the truth
 #
-# So far we used the true labels. With real data nobody has them. But the neighbours' *given* labels are known:
-# suspect a label that differs from the most frequent *given* label of its neighbours. (Wrong labels of the neighbours
-# mostly cancel out: no wrong class is as frequent as the right one. With *pair* noise?)
+# So far we used the true labels. With real data, nobody has them. But we know the *given* labels of the
+# neighbours. So we suspect a label if it differs from the most frequent *given* label of its neighbours. (The
+# wrong labels of the neighbours mostly cancel out, because no wrong class is as frequent as the right one.
+# Does this hold for *pair* noise?)
 #
 # ### Exercise 2: suspects
 #
-# Use your function of exercise 1, which must be right first: which faces are suspected? `given` `[n]` holds the given
-# labels; return bool `[n]`.
+# Use your function of exercise 1; it must be right first. Which labels do we suspect? `given` `[n]` holds the
+# given labels. Return bool `[n]`.
 
 # %%
-from eacbook.exercises import check_suspects
+from eacbook.book.exercises import check_suspects
 
 
 def my_suspects(neighbours, given):
@@ -248,20 +258,20 @@ def my_suspects(neighbours, given):
 check_suspects(my_suspects)
 
 # %% [markdown]
-# **Predict**: precision and recall of these suspects, for the features of either method in epoch 10 and in epoch 30. Which
-# of the four would you use to clean a data set?
+# **Predict** the precision and the recall of these suspects. Do it for the features of both methods, in epoch
+# 10 and in epoch 30. Which of the four would you use to clean a data set?
 
 # %% tags=["nbval-ignore-output"]
 import pandas as pd
 
-from eacbook.evaluate import precision_and_recall
+from eacbook.evaluation.evaluate import precision_and_recall
 
 
 def found_by(record, epoch):
     """Precision and recall of the suspects by the features of an epoch."""
     nearest = neighbours_of(record.features[epoch - 1])
     suspected = record.given[nearest].mode(1).values != record.given
-    return precision_and_recall(suspected, record.flipped)
+    return precision_and_recall(suspected, record.wrong)
 
 
 found = {
@@ -276,23 +286,24 @@ say(f"EAC in epoch 30, seeds 0, 1 and 2: precision {precision}; recall {recall}.
 
 # %%
 mean = {key: values.mean(0) for key, values in found.items()}
-claim("In epoch 10 most wrong labels are found.", min(mean[10, name][1] for name in METHODS), above=0.8)
-claim("But many suspects are innocent: a quarter at least.", max(mean[10, name][0] for name in METHODS), below=0.75)
-claim("At the end the baseline's suspects are mostly guilty.", mean[30, "baseline"][0], above=0.6)
-claim("But it finds fewer than half of the wrong labels.", mean[30, "baseline"][1], below=0.5)
-claim("EAC still finds more than six in ten.", mean[30, "eac"][1], above=0.6)
-claim("Its suspects are mostly guilty, too.", mean[30, "eac"][0], above=0.6)
+claim("In epoch 10, both methods find most wrong labels.", min(mean[10, name][1] for name in METHODS), above=0.8)
+claim("But at least a quarter of the suspected labels are right.", max(mean[10, name][0] for name in METHODS), below=0.75)
+claim("At the end, most labels that the baseline suspects are wrong.", mean[30, "baseline"][0], above=0.6)
+claim("But the baseline finds fewer than half of the wrong labels.", mean[30, "baseline"][1], below=0.5)
+claim("EAC still finds more than six in ten of them.", mean[30, "eac"][1], above=0.6)
+claim("Most labels that EAC suspects are wrong, too.", mean[30, "eac"][0], above=0.6)
 
 # %% [markdown]
-# (Neighbours among 400 faces, mean of three seeds.) Under the baseline the faces with wrong labels have moved to the class
-# that they were given, and hide there. Of the four, take EAC in epoch 30, unless you must find them all. The losses of [notebook 4](04_losses.ipynb) tell the
-# same story: both ask what the *other* faces say about a label.
+# (These are neighbours among 400 faces, and means over three seeds.) Under the baseline, the faces with wrong
+# labels have moved to their given class. There, their neighbours agree with the wrong label. Of the four,
+# take EAC in epoch 30, unless you must find all wrong labels. The losses of [notebook 4](04_losses.ipynb)
+# lead to the same result. Both show what the *other* faces say about a label.
 #
 # ## Take away
 #
-# * **Features** show which faces a network treats as alike. Memorising moves a wrongly labelled face among the faces of its wrong
-#   class; EAC leaves it more often where it belongs.
-# * Wrong labels lie in less **pure** neighbourhoods at the end, but many right ones do, too.
-# * A **map** is for looking; for a claim, measure a number in feature space.
+# * **Features** show which faces are similar for a network. Memorising moves a face with a wrong label to the
+#   faces of its wrong class. EAC leaves it more often among its true class.
+# * At the end, wrong labels lie in less **pure** neighbourhoods. But many right labels do, too.
+# * A **map** is for looking. For a claim, measure a number in feature space.
 #
-# **Back**: [4 · Losses](04_losses.ipynb). **On**: the project's README takes the same tools to real faces.
+# **Back**: [4 · Losses](04_losses.ipynb). **Next**: the project's README uses the same tools on real faces.

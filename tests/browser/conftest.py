@@ -16,8 +16,13 @@ from laboratory import (
 )
 from playwright.sync_api import expect, sync_playwright
 
-from eacbook.book import book_faces, book_run
+from eacbook.book.runs import book_faces, book_run
 from eacbook.methods import EAC, Baseline
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")

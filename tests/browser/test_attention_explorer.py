@@ -7,10 +7,10 @@ from laboratory import assert_shows, press, shown_bytes
 from PIL import Image
 from playwright.sync_api import expect
 
-from eacbook.attention import relative_difference
-from eacbook.photo import crop_face, read_photo
-from eacbook.recording import Recorded
-from eacbook.widgets.attention import GIVEN, TRUE, attention_view, looks_at, recorded_look
+from eacbook.book.widgets.attention import GIVEN, TRUE, attention_view, looks_at, recorded_look
+from eacbook.data.photo import crop_face, read_photo
+from eacbook.evaluation.attention import relative_difference
+from eacbook.training.recording import Recorded
 
 NAMES = ("baseline", "eac")
 
@@ -67,7 +67,7 @@ def test_the_epoch_and_the_overlay(explorer, expected):
 
 def test_the_faces(explorer, expected):
     image, thumbnails = explorer.locator("img"), explorer.locator("button.thumbnail")
-    flipped = expected.records["eac"].flipped[:28].tolist()
+    flipped = expected.records["eac"].wrong[:28].tolist()
     assert thumbnails.count() == 28
     assert explorer.locator("button.thumbnail.wrong").count() == sum(flipped)
     press(explorer.get_by_role("slider").first, "End")
@@ -82,7 +82,7 @@ def test_the_faces(explorer, expected):
 
 def test_the_class_whose_map_is_shown(explorer, expected):
     image, shown = explorer.locator("img"), explorer.get_by_role("combobox").first
-    wrong = int(expected.records["eac"].flipped.nonzero()[0])
+    wrong = int(expected.records["eac"].wrong.nonzero()[0])
     press(explorer.locator("button.thumbnail").nth(wrong), "Enter")
     press(explorer.get_by_role("slider").nth(1), "End")
     assert_shows(image, expected(wrong, strength=1.0))
@@ -125,7 +125,10 @@ def test_own_face(explorer, expected):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"no picture", "no picture that can be read"), (bytes(21_000_000), "this file has 21.0 MB")],
+    [
+        (b"no picture", "not a picture that can be read"),
+        (bytes(21_000_000), "this file has 21.0 MB"),
+    ],
     ids=["broken", "huge"],
 )
 def test_a_file_that_is_no_photograph_gets_a_sentence(explorer, expected, content, sentence):

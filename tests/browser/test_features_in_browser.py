@@ -16,8 +16,8 @@ from laboratory import VIEWPORT, open_and_run_all, open_notebook, press
 from playwright.sync_api import expect
 from test_feature_explorer import small_recording
 
-from eacbook.pictures import face_picture
-from eacbook.widgets.features import FeatureExplorer
+from eacbook.book.widgets.features import FeatureExplorer
+from eacbook.plots.pictures import face_picture
 
 FACES = 60
 INK = "#ff00ff"  # of the page: no colour of the palette
@@ -311,7 +311,7 @@ def test_a_frontend_may_run_the_script_from_elsewhere(bare, root, explorer):
 
 
 CELL = f"""
-from eacbook.widgets.features import FeatureExplorer
+from eacbook.book.widgets.features import FeatureExplorer
 {inspect.getsource(small_recording)}
 FeatureExplorer(*small_recording())
 """

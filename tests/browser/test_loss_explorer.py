@@ -4,7 +4,7 @@ import pytest
 from laboratory import assert_shows, press
 from playwright.sync_api import expect
 
-from eacbook.widgets.losses import detection_text, loss_view
+from eacbook.book.widgets.losses import detection_text, loss_view
 
 NAME = "04_losses.ipynb"
 
@@ -17,7 +17,7 @@ def explorer(run_notebook):
 def test_epoch_and_threshold(explorer, book):
     _, runs = book
     image, (epoch, threshold) = explorer.locator("img"), explorer.get_by_role("slider").all()
-    flipped = runs["eac"].noisy.flipped
+    flipped = runs["eac"].noisy.wrong
     press(epoch, "Home")
     press(threshold, "Home")
     for control, key, times, at in (
@@ -27,7 +27,7 @@ def test_epoch_and_threshold(explorer, book):
         (threshold, "ArrowLeft", 2, (30, 1.3)),
     ):
         press(control, key, times)
-        losses = {name: run.kept["sample_losses"][at[0] - 1] for name, run in runs.items()}
+        losses = {name: run.records["sample_losses"][at[0] - 1] for name, run in runs.items()}
         assert_shows(image, loss_view(losses, flipped, at[1]))
         for values in losses.values():
             text = detection_text(values > at[1], flipped)

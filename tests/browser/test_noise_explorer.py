@@ -6,7 +6,7 @@ from laboratory import assert_shows, press, shown_bytes
 from playwright.sync_api import expect
 
 import eacbook as eb
-from eacbook.widgets.noise import HUMAN, noise_for, noise_picture
+from eacbook.book.widgets.noise import HUMAN, noise_for, noise_picture
 
 SHOWN = torch.arange(18)
 

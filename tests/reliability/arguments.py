@@ -16,13 +16,14 @@ import numpy as np
 import torch
 
 from eacbook.cli import main
-from eacbook.faces import load_faces, synthetic_faces
-from eacbook.hooks import EarlyStopping
-from eacbook.methods import EAC, RUL, SCN, SmallLoss, parse_method
-from eacbook.networks import build_network
-from eacbook.noise import inject_noise
-from eacbook.photo import crop_face
-from eacbook.training import PRECISIONS, SCHEDULES, Recipe, train
+from eacbook.data.faces import load_faces, synthetic_faces
+from eacbook.data.photo import crop_face
+from eacbook.methods import EAC, RUL, SCN, CoTeaching, parse_method
+from eacbook.models.networks import build_network
+from eacbook.noise.inject import inject_noise
+from eacbook.training.hooks import EarlyStopping
+from eacbook.training.loop import train
+from eacbook.training.recipe import PRECISIONS, SCHEDULES, Recipe
 
 from ..conftest import prepare_stripes
 from .files import command, small_training
@@ -143,7 +144,7 @@ def calls() -> list[tuple[str, Judge, Callable[[object], object]]]:
         ),
         *fields(SCN, relabel_any=flag, relabel_epoch=whole(0, 2**31)),
         *fields(RUL, dimension=whole(1)),
-        ("noise_rate", lambda v: share(v) and None, lambda v: SmallLoss(noise_rate=v)),
+        ("noise_rate", lambda v: share(v) and None, lambda v: CoTeaching(noise_rate=v)),
         ("num_classes", whole(2, 1000), lambda value: build_network("tiny", value)),
         ("network", one_of("tiny"), lambda value: build_network(value, 3)),
         ("weights", lambda value: value is None, lambda value: build_network("tiny", 3, weights=value)),
@@ -245,7 +246,7 @@ TEXTS = (
         "Baseline",
     ),
     *(
-        "small_loss:noise_rate=2",
+        "coteaching:noise_rate=2",
         "scn:relabel_epoch=2.5",
         "rul:dimension=0",
         "rul:dimension=\u0663",

@@ -7,7 +7,6 @@ import importlib
 import io
 import random
 import shutil
-import sys
 import tarfile
 import warnings
 import zipfile
@@ -18,13 +17,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from eacbook.faces import SPLITS, load_faces
+from eacbook.data.faces import SPLITS, load_faces
 
 from .files import digest_of_faces
 from .mutations import ODD_CELLS, change_bytes, change_table
 from .trials import Trial, kind
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "data_scripts"))  # as Python does for a script
 SIZE = 16
 
 
@@ -259,7 +257,7 @@ def odd_tar(rng: random.Random, files: dict[str, bytes]) -> tuple[bytes, str]:
 
 def download(name: str, files_of, script: str, tables: tuple[str, ...], options: dict):
     """A kind: the files of a data set, malformed in every way."""
-    prepare = importlib.import_module(script).prepare
+    prepare = importlib.import_module(f"eacbook.data.prepare.{script}").prepare
 
     @kind(name)
     def setup(here: Path):

@@ -18,15 +18,15 @@ import torch
 from safetensors.torch import save
 
 from eacbook.cli import main
-from eacbook.faces import SPLITS, load_faces
-from eacbook.images import fetch
+from eacbook.data.faces import SPLITS, load_faces
+from eacbook.data.images import fetch
+from eacbook.experiments.runs import find_or_train
 from eacbook.methods import Baseline
-from eacbook.networks import build_network
-from eacbook.noise import inject_noise, noise_from_file
-from eacbook.runs import find_or_train
-from eacbook.training import train
-from eacbook.weight_files import read_weights
-from eacbook.weights import fill_network
+from eacbook.models.networks import build_network
+from eacbook.models.weight_files import read_weights
+from eacbook.models.weights import fill_network
+from eacbook.noise.inject import inject_noise, noise_from_file
+from eacbook.training.loop import train
 
 from ..conftest import prepare_stripes, striped_faces
 from .mutations import change_bytes, change_json, change_table
@@ -67,7 +67,7 @@ def digest_of_faces(faces, words: bool = True) -> str:
 def digest_of_run(run) -> str:
     """Of weights, labels, what was kept, and the rows without their seconds."""
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in run.rows]
-    tensors = [*run.network.state_dict().items(), *sorted(run.kept.items())]
+    tensors = [*run.network.state_dict().items(), *sorted(run.records.items())]
     plain = [part for name, tensor in tensors for part in (name, tensor)]
     return digest(rows, run.noisy.given, run.noisy.true, *plain)
 
@@ -246,10 +246,10 @@ def checkpoint(here: Path):
     folder = here / "runs"
     killed = os.fork()
     if not killed:
-        from eacbook.hooks import Hook
+        from eacbook.training.hooks import Hook
 
         class Kill(Hook):
-            def after_batch(self, training):
+            def on_batch_end(self, training):
                 if training.epoch:
                     os._exit(0)
 

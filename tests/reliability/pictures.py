@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import random
 import struct
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eacbook.photo import crop_face, read_photo
+from eacbook.data.photo import crop_face, read_photo
 
 from .downloads import own_folders, write_folder
 from .mutations import change_bytes
@@ -134,10 +135,10 @@ def shows(pixels: np.ndarray, grey: np.ndarray | None) -> str | None:
 
 @kind("pictures of a set")
 def pictures_of_a_set(here: Path):
-    own_faces = __import__("own_faces")
+    own_faces = importlib.import_module("eacbook.data.prepare.own_faces")
     files = own_folders(random.Random(0))
     whole, odd = grey_in_every_mode(), odd_pictures()
-    from eacbook.faces import load_faces
+    from eacbook.data.faces import load_faces
 
     def make(rng: random.Random, place: Path) -> Trial:
         content, words, grey = malformed(rng, whole, odd)

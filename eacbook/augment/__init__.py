@@ -1,0 +1,1 @@
+"""The views of a batch, and the random numbers behind them."""

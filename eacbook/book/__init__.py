@@ -1,0 +1,1 @@
+"""Shared parts of the notebooks: faces, runs, exercises and explorers."""

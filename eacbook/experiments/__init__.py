@@ -1,0 +1,1 @@
+"""Stored runs, grids of runs, and tables of their results."""

@@ -1,0 +1,72 @@
+"""The registry of networks: how each network is built, and its defaults.
+
+To add a network, add one entry here. The help of the command line reads this list without PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PAPERS_WEIGHT = 5.0
+"""The weight of EAC in the paper; also the default for a network that has no entry here."""
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """The entry of one network.
+
+    Attributes:
+        build: ``"module:function"``; the function has no arguments, and returns the backbone
+            (``[B,3,H,W]`` to features ``[B,C,h,w]``) and C.
+        about: a few words for the help.
+        recipe: the fields of :class:`eacbook.training.recipe.Recipe` that differ from its defaults.
+        eac_weight: the weight of EAC, if none is given.
+        gibibytes: the memory that a training on the CPU needs, a rough and safe estimate.
+        weights: the names of published weights that :func:`eacbook.build_network` can download.
+    """
+
+    build: str
+    about: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    eac_weight: float = PAPERS_WEIGHT
+    gibibytes: int = 4
+    weights: tuple[str, ...] = ()
+
+
+def _published(learning_rate: float) -> dict[str, Any]:
+    """EAC's published recipe."""
+    return {
+        "epochs": 60,
+        "batch_size": 32,
+        "learning_rate": learning_rate,
+        "weight_decay": 1e-4,
+        "schedule": "exponential",
+        "decay": 0.9,
+        "size": 224,
+    }
+
+
+_BACKBONES = "eacbook.models.backbones"
+NETWORKS: dict[str, NetworkEntry] = {
+    # Trained from scratch, its maps have another scale than those of the paper's networks. The weight
+    # was chosen on synthetic validation faces (benchmarks/README.md); on FERPlus 0.25 to 0.5 is better.
+    "tiny": NetworkEntry(
+        f"{_BACKBONES}:tiny", "for synthetic faces on a CPU", eac_weight=1.5, gibibytes=1
+    ),
+    "resnet18": NetworkEntry(
+        f"{_BACKBONES}:resnet18", "torchvision's", _published(2e-4), weights=("imagenet",)
+    ),
+    "resnet50": NetworkEntry(
+        f"{_BACKBONES}:resnet50", "torchvision's", _published(1e-4),
+        gibibytes=10, weights=("imagenet",),
+    ),
+    "resnet18-caffe": NetworkEntry(
+        f"{_BACKBONES}:resnet18_caffe", "strides and pools as Caffe does", _published(2e-4)
+    ),
+    "resnet50-caffe": NetworkEntry(
+        f"{_BACKBONES}:resnet50_caffe", "as Caffe does: for VGGFace2's weights", _published(1e-4),
+        gibibytes=10,
+    ),
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Label noise: functions that make labels wrong, and files of noisy labels."""

@@ -1,0 +1,1 @@
+"""Pictures, charts and figures, made from data."""

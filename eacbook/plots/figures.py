@@ -1,0 +1,347 @@
+"""Plotly figures: pure functions from data to a ``go.Figure``.
+
+The background is transparent, for light and dark pages (see :mod:`eacbook.plots.palette`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from eacbook.evaluation.evaluate import loss_shares
+from eacbook.plots import palette
+from eacbook.plots.pictures import TINTED, tint
+from eacbook.training.state import Run
+
+AXIS = {
+    "gridcolor": palette.GRID,
+    "linecolor": palette.INK,
+    "zeroline": False,
+    "ticks": "outside",  # invisible; they separate the numbers of the two axes in the corner
+    "tickcolor": palette.CLEAR,
+    "automargin": True,
+    "title": {"font": {"size": 17}, "standoff": 12},
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "Open Sans, Segoe UI, sans-serif", "size": 16, "color": palette.INK},
+        "paper_bgcolor": palette.CLEAR,
+        "plot_bgcolor": palette.CLEAR,
+        "xaxis": AXIS,
+        "yaxis": AXIS,
+        "margin": {"l": 80, "r": 20, "t": 88, "b": 70},
+        "hoverlabel": {"font": {"size": 16}},
+        "legend": {
+            "orientation": "h",
+            "font": {"size": 17},
+            "x": 0,
+            "y": 1,
+            "xanchor": "left",
+            "yanchor": "top",
+            "yref": "container",
+        },
+        "modebar": {"bgcolor": palette.CLEAR, "color": palette.INK, "orientation": "v"},
+    }
+)
+HEIGHT = 440
+LABELS = {"right labels": palette.RIGHT, "wrong labels": palette.WRONG}
+OUTLINE = ", ".join(f"{x}px {y}px 1px #333" for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)))
+
+
+def transition_matrix(matrix: Tensor, classes: Sequence[str]) -> go.Figure:
+    """A transition matrix ``[K,K]`` in percent, with true classes as rows and given labels as columns.
+
+    It looks like :func:`eacbook.plots.pictures.matrix_picture`, and shows tenths at the mouse pointer.
+    """
+    share = matrix.numpy()
+    right = np.eye(len(share), dtype=bool)
+    tinted = share >= TINTED
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.where(right, 1, -1) * tint(share),
+            x=list(classes),
+            y=list(classes),
+            customdata=100 * share,
+            colorscale=[
+                [0, _translucent(palette.WRONG, 1)],
+                [0.5, _translucent(palette.WRONG, 0)],
+                [0.5, _translucent(palette.RIGHT, 0)],
+                [1, _translucent(palette.RIGHT, 1)],
+            ],
+            zmin=-1,
+            zmax=1,
+            showscale=False,
+            hovertemplate="%{y} given as %{x}: %{customdata:.1f} %<extra></extra>",
+            xgap=3,
+            ygap=3,
+        )
+    )
+    figure.add_scatter(
+        x=[name for _ in classes for name in classes],
+        y=[name for name in classes for _ in classes],
+        text=[f"{value:.0f}" for value in (100 * share).flat],
+        mode="text",
+        textfont={
+            "size": 18,
+            "color": np.where(tinted, "#FFFFFF", palette.INK).ravel(),
+            "shadow": np.where(tinted, OUTLINE, "none").ravel(),
+        },
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    _finish(figure)
+    figure.update_layout(height=540, width=680, margin={"t": 20})
+    figure.update_xaxes(title_text="given label", showgrid=False)
+    figure.update_yaxes(title_text="true class (its faces in %)", showgrid=False)
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def training_curves(runs: Mapping[str, Run]) -> go.Figure:
+    """Test accuracy and memorised wrong labels after every epoch, with a line for each run."""
+    figure = make_subplots(
+        1, 2, subplot_titles=("test faces recognised", "wrong labels memorised"),
+        horizontal_spacing=0.18,
+    )  # fmt: skip
+    colours = palette.method_colours(runs)
+    for name, run in runs.items():
+        for column, quantity in enumerate(("test_accuracy", "memorised"), start=1):
+            figure.add_scatter(
+                x=[row["epoch"] for row in run.rows],
+                y=[row[quantity] for row in run.rows],
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                mode="lines",
+                line={"color": colours[name], "width": 4},
+                hovertemplate=name + ", epoch %{x}: %{y:.1%}<extra></extra>",
+                row=1,
+                col=column,
+            )
+    _finish(figure)
+    figure.update_xaxes(title_text="epoch")
+    if max(len(run.rows) for run in runs.values()) <= 10:
+        figure.update_xaxes(dtick=1)  # there is no epoch 1.5
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.01])
+    figure.update_yaxes(title_text="share of the test faces", col=1)
+    figure.update_yaxes(title_text="share of the wrong labels", col=2)
+    return figure
+
+
+def loss_histograms(
+    losses: Mapping[str, Tensor], wrong: Tensor, top: int | None = None
+) -> go.Figure:
+    """The losses of right and of wrong labels, with a panel for each method.
+
+    Args:
+        losses: method name to float ``[N]``, in nats. It is not a number (NaN) for a face that was not
+            used in a balanced epoch. The title of the panel says how many faces these are.
+        wrong: bool ``[N]``, which labels are wrong.
+        top: nats at the right end; by default, 199 of 200 losses are below it.
+
+    The last step also counts all larger losses. The "+" after the last number means this.
+    """
+    titles = [_with_absent(name, int(values.isnan().sum())) for name, values in losses.items()]
+    figure = make_subplots(
+        1, len(losses), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06
+    )
+    if top is None:
+        top = _top(losses)
+    for column, values in enumerate(losses.values(), start=1):
+        of_right, of_wrong = _loss_steps(values, wrong, top)
+        for name, shares in (("right labels", of_right), ("wrong labels", of_wrong)):
+            colour = LABELS[name]
+            # With outlines, because two translucent colours make a third one where they overlap.
+            figure.add_scatter(
+                x=_edges(top),
+                y=[*shares, 0],
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                mode="lines",
+                line={"shape": "hv", "color": colour, "width": 3},
+                fill="tozeroy",
+                fillcolor=_translucent(colour, 0.4),
+                hovertemplate=name + ", loss from %{x:.2f}: %{y:.1%}<extra></extra>",
+                row=1,
+                col=column,
+            )
+    _finish(figure)
+    step = ceil(top / 8)
+    ticks = [*range(0, top - step + 1, step), top]
+    figure.update_xaxes(
+        title_text="loss with the given label (nats)",
+        tickvals=ticks,
+        ticktext=[*map(str, ticks[:-1]), f"{top}+"],
+        range=[0, 1.01 * top],
+    )
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title_text="share of these labels", col=1)
+    return figure
+
+
+def epoch_curves(
+    panels: Mapping[str, Mapping[str, Tensor]],
+    title: str,
+    *,
+    level: tuple[str, float] | None = None,
+    percent: bool = True,
+) -> go.Figure:
+    """Quantities over the epochs: the mean over seeds, and their range as a band.
+
+    Args:
+        panels: title of a panel to its lines. The lines are a name to float ``[S,E]``: S seeds, E
+            epochs. "right labels" and "wrong labels" have their own colours, other lines those of
+            methods.
+        title: the title of the y axis, with the unit.
+        level: name and height of a dashed line, for example the level of chance.
+        percent: the quantities are shares.
+    """
+    figure = make_subplots(
+        1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.08
+    )
+    form = ".0%" if percent else ".3~g"
+    names = dict.fromkeys(name for lines in panels.values() for name in lines)
+    colours = palette.method_colours(names) | LABELS
+    for column, lines in enumerate(panels.values(), start=1):
+        for name, values in lines.items():
+            values = values.float()
+            epochs = list(range(1, values.shape[1] + 1))
+            colour = colours[name]
+            if len(values) > 1:
+                band = [*values.amax(0).tolist(), *values.amin(0).flip(0).tolist()]
+                figure.add_scatter(
+                    x=epochs + epochs[::-1], y=band, fill="toself", mode="lines",
+                    line={"width": 0}, fillcolor=_translucent(colour, 0.25), hoverinfo="skip",
+                    legendgroup=name, showlegend=False, row=1, col=column,
+                )  # fmt: skip
+            figure.add_scatter(
+                x=epochs, y=values.mean(0).tolist(), name=name, legendgroup=name,
+                mode="lines", line={"color": colour, "width": 4}, showlegend=name in names,
+                hovertemplate=f"{name}, epoch %{{x}}: %{{y:{form}}}<extra></extra>",
+                row=1, col=column,
+            )  # fmt: skip
+            names.pop(name, None)  # once in the legend is enough
+        if level is not None:
+            figure.add_scatter(
+                x=[epochs[0], epochs[-1]], y=[level[1]] * 2, name=level[0], legendgroup=level[0],
+                mode="lines", line={"color": palette.INK, "width": 2, "dash": "dash"},
+                showlegend=column == 1, hoverinfo="skip", row=1, col=column,
+            )  # fmt: skip
+    _finish(figure)
+    figure.update_xaxes(title_text="epoch")
+    figure.update_yaxes(tickformat=form, rangemode="tozero")
+    figure.update_yaxes(title_text=title, col=1)
+    return figure
+
+
+def loss_film(losses: Mapping[str, Tensor], wrong: Tensor) -> go.Figure:
+    """The losses of right and of wrong labels, with a panel for each method and a slider for epochs.
+
+    It plays in the browser, without the kernel.
+
+    Args:
+        losses: method name to float ``[E,N]``, in nats. It is not a number (NaN) for a face that was not
+            used in a balanced epoch.
+        wrong: bool ``[N]``, which labels are wrong.
+
+    The last step also counts all larger losses. The "+" after the last number means this.
+    """
+    top = _top(losses)
+    epochs = min(len(values) for values in losses.values())
+    heights = [
+        [
+            [*shares, 0]
+            for kept in losses.values()
+            for shares in _loss_steps(kept[epoch], wrong, top)
+        ]
+        for epoch in range(epochs)
+    ]
+    last = {name: kept[epochs - 1] for name, kept in losses.items()}
+    figure = loss_histograms(last, wrong, top)
+    for title, (name, kept) in zip(figure.layout.annotations, losses.items(), strict=True):
+        absent = kept[:epochs].isnan().sum(1).double().mean().item()
+        title.text = _with_absent(name, round(absent), "on average ")
+    highest = max(max(trace) for still in heights for trace in still)
+    # In early and late epochs, nearly all losses are in one step. The film should show the others.
+    if highest > 0.4:
+        figure.update_yaxes(range=[0, 0.4])
+        figure.update_yaxes(title_text="share of these labels (cut at 40%)", col=1)
+    figure.frames = [
+        go.Frame(
+            name=str(epoch), traces=list(range(len(still))),
+            data=[go.Scatter(y=trace) for trace in still],
+        )
+        for epoch, still in enumerate(heights, start=1)
+    ]  # fmt: skip
+    at_once = {"mode": "immediate", "transition": {"duration": 0}}
+    steps = [
+        {"label": frame.name, "method": "animate", "args": [[frame.name], at_once]}
+        for frame in figure.frames
+    ]
+    film = {"fromcurrent": True, "frame": {"duration": 250, "redraw": False}} | at_once
+    buttons = [
+        {"label": "play", "method": "animate", "args": [None, film]},
+        {"label": "pause", "method": "animate", "args": [[None], at_once]},
+    ]
+    ink = {"color": palette.INK, "size": 16}
+    figure.update_layout(
+        height=HEIGHT + 120,
+        margin={"b": 180},
+        sliders=[
+            {
+                "active": epochs - 1, "steps": steps, "x": 0.14, "len": 0.86, "y": -0.32,
+                "currentvalue": {"prefix": "epoch ", "font": {**ink, "size": 18}}, "font": ink,
+                "bgcolor": palette.GRID, "activebgcolor": palette.INK,
+                "bordercolor": palette.INK, "tickcolor": palette.INK, "transition": {"duration": 0},
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons", "buttons": buttons, "x": 0, "y": -0.42, "xanchor": "left",
+                "yanchor": "middle", "font": ink, "bgcolor": palette.CLEAR,
+                "bordercolor": palette.INK, "showactive": False,
+            }
+        ],
+    )  # fmt: skip
+    return figure
+
+
+def _top(losses: Mapping[str, Tensor]) -> int:
+    """The right end of a loss histogram in nats: 199 of 200 losses are below it."""
+    known = [values[~values.isnan()].numpy() for values in losses.values()]
+    return (
+        ceil(max((float(np.quantile(some, 0.995)) for some in known if len(some)), default=0)) or 1
+    )
+
+
+def _with_absent(name: str, absent: int, average: str = "") -> str:
+    """The title of a panel, with the number of faces that have no loss."""
+    if not absent:
+        return name
+    return f"{name}<br><sup>{average}{absent:,} faces were not used in an epoch</sup>"
+
+
+def _edges(top: float) -> np.ndarray:
+    return np.linspace(0, top, 41)
+
+
+def _loss_steps(losses: Tensor, wrong: Tensor, top: float) -> tuple[np.ndarray, np.ndarray]:
+    """The heights of a loss histogram, for right and for wrong labels."""
+    return loss_shares(losses, wrong, _edges(top))
+
+
+def _finish(figure: go.Figure) -> None:
+    """The common style. Panel titles are annotations, and a template cannot set these."""
+    figure.update_layout(template=TEMPLATE, height=HEIGHT)
+    figure.update_annotations(font_size=19, yshift=6)
+
+
+def _translucent(colour: str, alpha: float) -> str:
+    red, green, blue = bytes.fromhex(colour[1:])
+    return f"rgba({red}, {green}, {blue}, {alpha})"

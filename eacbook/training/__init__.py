@@ -1,0 +1,1 @@
+"""The training loop; each of its parts has a module."""

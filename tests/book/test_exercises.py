@@ -1,0 +1,269 @@
+"""The checks accept what is right and say what is wrong, and never raise."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from eacbook.book.exercises import (
+    NOT_YET,
+    check_area_under_curve,
+    check_best_epoch,
+    check_class_activation_maps,
+    check_copies,
+    check_exchange,
+    check_flattery,
+    check_flip_consistency,
+    check_kept_by_loss,
+    check_majority_of_neighbours,
+    check_majority_rule,
+    check_mean_and_spread,
+    check_paired,
+    check_precision_and_recall,
+    check_region_share,
+    check_relabel,
+    check_right_share,
+    check_suspects,
+    check_symmetric_matrix,
+)
+from eacbook.evaluation.evaluate import precision_and_recall
+from eacbook.noise.inject import inject_noise
+from eacbook.noise.matrices import symmetric_matrix
+
+NOISY = inject_noise(torch.arange(700) % 7, 0.3, 7)
+HISTORY = pd.DataFrame(
+    {"validation_accuracy": [0.2, 0.6, 0.5, 0.6], "test_accuracy": [0.1, 0.5, 0.7, 0.6]},
+    index=[1, 2, 3, 4],
+)
+
+
+def activation_maps(features, weights):
+    return torch.einsum("kc,bchw->bkhw", weights, features)
+
+
+def uniform(rate, k):
+    """The mistake of letting a label be flipped to itself."""
+    return torch.full((k, k), rate / k) + torch.eye(k) * (1 - rate)
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "says"),
+    [
+        (check_symmetric_matrix, symmetric_matrix, "Right!"),
+        (check_symmetric_matrix, lambda rate, k: None, NOT_YET),
+        (check_symmetric_matrix, lambda rate, k: torch.eye(3), "7 x 7"),
+        (check_symmetric_matrix, lambda rate, k: torch.eye(k) * 0.7, "sums to 0.700"),
+        (check_symmetric_matrix, uniform, "its own class"),
+        (check_symmetric_matrix, lambda rate, k: symmetric_matrix(0.3, 7), "not for 3"),
+        (check_symmetric_matrix, lambda rate, k: 1 / 0, "ZeroDivisionError"),
+        (check_flip_consistency, lambda a, b: ((a - b.flip(-1)) ** 2).mean(), "Right!"),
+        (check_flip_consistency, lambda a, b: None, NOT_YET),
+        (check_flip_consistency, lambda a, b: ((a - b) ** 2).mean(), "not flipped back"),
+        (check_flip_consistency, lambda a, b: ((a - b.flip(-2)) ** 2).mean(), "upside down"),
+        (check_flip_consistency, lambda a, b: ((a - b.flip(-1)) ** 2).sum(), "the sum"),
+        (check_flip_consistency, lambda a, b: (a - b.flip(-1)).abs().mean(), "squared"),
+        (check_flip_consistency, lambda a, b: (a - b.flip(-1)) ** 2, "one number"),
+        (check_class_activation_maps, activation_maps, "Right!"),
+        (check_class_activation_maps, lambda f, w: None, NOT_YET),
+        (check_class_activation_maps, lambda f, w: activation_maps(f, w).sum(1), "7 classes"),
+        (check_class_activation_maps, lambda f, w: activation_maps(f, w) / 5, "mean over"),
+        (check_class_activation_maps, lambda f, w: activation_maps(f, w).relu(), "negative"),
+        (check_class_activation_maps, lambda f, w: 2 * activation_maps(f, w), "the numbers"),
+        (check_region_share, lambda a, i: (a * i).sum() / a.sum(), "Right!"),
+        (check_region_share, lambda a, i: None, NOT_YET),
+        (check_region_share, lambda a, i: a * i, "one number"),
+        (check_region_share, lambda a, i: (a * i).sum(), "divide"),
+        (check_region_share, lambda a, i: (a * i).sum() / i.sum(), "which part"),
+        (check_precision_and_recall, precision_and_recall, "Right!"),
+        (check_precision_and_recall, lambda s, f: None, NOT_YET),
+        (check_precision_and_recall, lambda s, f: precision_and_recall(f, s), "exchanged"),
+        (check_precision_and_recall, lambda s, f: (0.1, 0.2), "0.10 and 0.20"),
+        (check_kept_by_loss, lambda x, r: x.argsort()[: round(len(x) * (1 - r))], "Right!"),
+        (check_kept_by_loss, lambda x, r: None, NOT_YET),
+        (check_kept_by_loss, lambda x, r: x < 1, "marks the rows"),
+        (check_kept_by_loss, lambda x, r: x.argsort()[7:], "thrown away"),
+        (check_kept_by_loss, lambda x, r: x.argsort()[:3], "70 %"),
+        (check_majority_of_neighbours, lambda n, y: y[n].mode(1).values, "Right!"),
+        (check_majority_of_neighbours, lambda n, y: None, NOT_YET),
+        (check_majority_of_neighbours, lambda n, y: n.mode(1).values, "most frequent *row*"),
+        (check_majority_of_neighbours, lambda n, y: y[n], "one label for each"),
+        (check_suspects, lambda n, y: y[n].mode(1).values != y, "Right!"),
+        (check_suspects, lambda n, y: None, NOT_YET),
+        (check_suspects, lambda n, y: y[n].mode(1).values == y, "agree with"),
+        (check_suspects, lambda n, y: y[n].mode(1).values, "True or False"),
+    ],
+)
+def test_check_of_a_function(check, answer, says, capsys):
+    check(answer)
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (..., NOT_YET),
+        (NOISY.counts[1, 1] / NOISY.counts[:, 1].sum(), "Right!"),
+        (NOISY.counts[1, 1] / NOISY.counts[1].sum(), "the other way"),
+        (100 * NOISY.counts[1, 1] / NOISY.counts[:, 1].sum(), "between 0 and 1"),
+        (0.123, "column of noisy.counts"),
+        ("many", "ValueError"),
+    ],
+)
+def test_check_of_the_right_share(answer, says, capsys):
+    check_right_share(answer, NOISY, 1)
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (..., NOT_YET),
+        (2, "Right!"),
+        (4, "Right!"),  # as good as epoch 2
+        (3, "peeking"),
+        (1, "count from 1"),
+        (9, "not at its highest"),
+    ],
+)
+def test_check_of_the_best_epoch(answer, says, capsys):
+    check_best_epoch(answer, HISTORY)
+    assert says in capsys.readouterr().out
+
+
+def small(losses, count):
+    return losses.argsort()[:count]
+
+
+def relabelled(probabilities, labels, low, margin):
+    highest, predicted = probabilities.max(1)
+    doubted = highest - probabilities[torch.arange(len(labels)), labels] > margin
+    return torch.where(doubted & low, predicted, labels)
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "says"),
+    [
+        (check_exchange, lambda a, b, n: None, NOT_YET),
+        (check_exchange, lambda a, b, n: (small(b, n), small(a, n)), "Right!"),
+        (check_exchange, lambda a, b, n: (small(a, n), small(b, n)), "exchange"),
+        (check_exchange, lambda a, b, n: (small(b, 2), small(a, 2)), "not from [2, 2]"),
+        (check_exchange, lambda a, b, n: (small(-b, n), small(-a, n)), "yours are [0, 4, 5]"),
+        (check_relabel, lambda p, y, low, m: None, NOT_YET),
+        (check_relabel, relabelled, "Right!"),
+        (check_relabel, lambda p, y, low, m: relabelled(p, y, low | True, m), "high group"),
+        (check_relabel, lambda p, y, low, m: relabelled(p, y, low, 0.0), "not by more than"),
+        (check_relabel, lambda p, y, low, m: y, "expected [0, 0, 1, 2, 0]"),
+    ],
+)
+def test_checks_of_the_methods(check, answer, says, capsys):
+    check(answer)
+    assert says in capsys.readouterr().out
+
+
+def majority(votes, least=2, share=0.5):
+    """The column of the majority; with other numbers the usual mistakes."""
+    kept = [count if count >= least else 0 for count in votes]
+    return kept.index(max(kept)) if max(kept) > share * sum(kept) else None
+
+
+def in_any(train, test, most=0):
+    differences = train[None].int() - test[:, None].int()
+    return (differences.abs() <= most).flatten(2).all(2).any(1)
+
+
+def total(images):
+    return images.sum((1, 2, 3), keepdim=True)
+
+
+def pairs_won(scores, wrong, tie=0.5):
+    higher, lower = scores[wrong][:, None], scores[~wrong]
+    return ((higher > lower).double() + tie * (higher == lower)).mean()
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "says"),
+    [
+        (check_majority_rule, majority, "Right!"),
+        (check_majority_rule, lambda votes: None, NOT_YET),
+        (check_majority_rule, lambda votes: majority(votes, least=1), "A single vote"),
+        (check_majority_rule, lambda votes: majority(votes, share=0.49), "Half is not"),
+        (check_majority_rule, lambda votes: majority(votes, share=0.3), "Half is not"),
+        (check_majority_rule, lambda votes: votes.index(max(votes)), "Half is not"),
+        (check_majority_rule, lambda votes: majority(votes) or None, "only the 4 remain"),
+        (check_majority_rule, lambda votes: max(votes) / 0, "ZeroDivisionError"),
+        (check_copies, in_any, "Right!"),
+        (check_copies, lambda train, test: None, NOT_YET),
+        (check_copies, lambda train, test: ~in_any(train, test), "are new"),
+        (check_copies, lambda train, test: in_any(test, train), "each of the 4"),
+        (check_copies, lambda train, test: (train[:4] == test).flatten(1).all(1), "same row"),
+        (check_copies, lambda train, test: in_any(*map(total, (train, test))), "another order"),
+        (check_copies, lambda train, test: in_any(train, test, most=1), "not an exact copy"),
+        (check_area_under_curve, pairs_won, "Right!"),
+        (check_area_under_curve, lambda scores, wrong: None, NOT_YET),
+        (check_area_under_curve, lambda scores, wrong: pairs_won(scores, ~wrong), "take 1 minus it"),
+        (check_area_under_curve, lambda scores, wrong: pairs_won(scores, wrong, 0), "as lost"),
+        (check_area_under_curve, lambda scores, wrong: pairs_won(scores, wrong, 1), "as won"),
+        (check_area_under_curve, lambda scores, wrong: 8 * pairs_won(scores, wrong), "divide it"),
+        (check_area_under_curve, lambda scores, wrong: scores, "one number"),
+        (check_area_under_curve, lambda scores, wrong: 0.9, "0.9000"),
+    ],
+)  # fmt: skip
+def test_check_of_an_audit(check, answer, says, capsys):
+    check(answer)
+    assert re.search(says, capsys.readouterr().out)
+
+
+def mean_and_spread(accuracies, ddof=1):
+    return accuracies.mean(), accuracies.std(ddof=ddof)
+
+
+def paired(one, other, ddof=1, root=0.5):
+    gains = one - other
+    return (gains > 0).sum(), gains.mean(), gains.std(ddof=ddof) / len(gains) ** root
+
+
+def unpaired(one, other):
+    return 3, (one - other).mean(), np.hypot(one.std(ddof=1), other.std(ddof=1)) / 2
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "says"),
+    [
+        (check_flattery, lambda a: a.max() - a[-5:].mean(), "Right!"),
+        (check_flattery, lambda a: None, NOT_YET),
+        (check_flattery, lambda a: a - a[-5:].mean(), "one number, got 8"),
+        (check_flattery, lambda a: a.max(), "best epoch itself"),
+        (check_flattery, lambda a: a[-5:].mean(), "mean of the last five; by how much"),
+        (check_flattery, lambda a: a[-5:].mean() - a.max(), "wrong sign"),
+        (check_flattery, lambda a: 100 * (a.max() - a[-5:].mean()), "between 0 and 1"),
+        (check_flattery, lambda a: a.max() - a[-1], "last epoch alone"),
+        (check_flattery, lambda a: a[-5:].max() - a[-5:].mean(), "among the last five"),
+        (check_flattery, lambda a: a.max() - a.mean(), "mean of all epochs"),
+        (check_flattery, lambda a: a.max() - a[:5].mean(), "yours is 0.1700"),
+        (check_mean_and_spread, mean_and_spread, "Right!"),
+        (check_mean_and_spread, lambda a: None, NOT_YET),
+        (check_mean_and_spread, lambda a: mean_and_spread(a)[::-1], "exchanged"),
+        (check_mean_and_spread, lambda a: (np.median(a), a.std()), "yours is 0.8100"),
+        (check_mean_and_spread, lambda a: mean_and_spread(a, ddof=0), "one less"),
+        (check_mean_and_spread, lambda a: (a.mean(), a.std(ddof=1) / 3**0.5), "standard error"),
+        (check_mean_and_spread, lambda a: (a.mean(), a.var(ddof=1)), "variance"),
+        (check_mean_and_spread, lambda a: (a.mean(), np.ptp(a)), "range"),
+        (check_mean_and_spread, lambda a: (a.mean(), 0.5), "yours is 0.5000"),
+        (check_mean_and_spread, lambda a: a.mean(), "TypeError"),
+        (check_paired, paired, "Right!"),
+        (check_paired, lambda a, b: None, NOT_YET),
+        (check_paired, lambda a, b: paired(b, a), "B minus A"),
+        (check_paired, lambda a, b: (0.75, *paired(a, b)[1:]), "3 of these 4"),
+        (check_paired, lambda a, b: (3, 0.1, 0.1), "yours is 0.1000"),
+        (check_paired, lambda a, b: paired(a, b, root=0), "of their *mean*"),
+        (check_paired, lambda a, b: paired(a, b, root=1), "square root"),
+        (check_paired, lambda a, b: paired(a, b, ddof=0), "minus one"),
+        (check_paired, unpaired, "seed by seed"),
+        (check_paired, lambda a, b: (*paired(a, b)[:2], 0.5), "yours is 0.5000"),
+    ],
+)
+def test_check_of_a_table(check, answer, says, capsys):
+    check(answer)
+    assert says in capsys.readouterr().out
