@@ -180,9 +180,10 @@ def test_another_process_finds_the_same_map(mapped, tmp_path):
         "torch.set_num_threads(1)\n"
         "t.find_or_map(t.three_clusters()[0], sys.argv[1])\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", script, tmp_path], cwd=Path(__file__).parents[1], check=True
-    )
+    here = Path(__file__).parent
+    paths = [here, here.parent, os.environ.get("PYTHONPATH")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, filter(None, paths)))}
+    subprocess.run([sys.executable, "-c", script, tmp_path], env=environment, check=True)
     features, _, positions = mapped
     assert torch.equal(find_or_map(features, tmp_path), positions)
     assert len(list((tmp_path / "maps").iterdir())) == 1

@@ -35,6 +35,9 @@ def main() -> int:
     if not hasattr(os, "fork"):
         parser.exit(1, "this needs a system that can fork\n")
     torch.set_num_threads(1)
+    # A start without a checkpoint takes the cores that are free by then, and the number of threads
+    # decides the last bits. With one core, only a kill could change them.
+    os.environ["LOKY_MAX_CPU_COUNT"] = os.environ["OMP_NUM_THREADS"] = "1"
     if options.replay:
         kind, number = options.replay
         print(replay(kind, int(number), options.seed))
