@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from laboratory import VIEWPORT, open_and_run_all, open_notebook, press
 from playwright.sync_api import expect
-from test_feature_explorer import small_recording
+from recordings import small_recording
 
 from eacbook.book.widgets.features import FeatureExplorer
 from eacbook.plots.pictures import face_picture
