@@ -18,14 +18,7 @@ from eacbook.checks import (
     tensor_of_numbers,
 )
 from eacbook.errors import InputError
-from eacbook.noise.label_files import (  # noqa: F401
-    cut,
-    match_label_file,
-    read_label_columns,
-    read_label_file,
-    some,
-    write_label_file,
-)
+from eacbook.noise.label_files import cut, match_label_file, read_label_columns
 from eacbook.noise.labels import NoisyLabels
 from eacbook.noise.matrices import (
     check_matrix,

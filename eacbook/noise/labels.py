@@ -8,15 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eacbook.noise.label_files import (  # noqa: F401
-    cut,
-    match_label_file,
-    read_label_columns,
-    read_label_file,
-    some,
-    write_label_file,
-)
-
 
 @dataclass(frozen=True)
 class NoisyLabels:

@@ -16,14 +16,7 @@ from torch import Tensor
 from eacbook.checks import instance, number_of_classes, real_number, tensor_of_numbers, whole_number
 from eacbook.classes import CLASSES
 from eacbook.errors import InputError
-from eacbook.noise.label_files import (  # noqa: F401
-    cut,
-    match_label_file,
-    read_label_columns,
-    read_label_file,
-    some,
-    write_label_file,
-)
+from eacbook.noise.label_files import cut, some
 
 LIKELIEST_CONFUSION = {
     "surprise": "fear",
