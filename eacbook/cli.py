@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eacbook import __version__, terminal
-from eacbook.checks import read_real_number, read_whole_number
+from eacbook.checks import read_real_number, read_whole_number, real_number
 from eacbook.data.prepare import SETS, prepare
 from eacbook.errors import InputError
 from eacbook.extras import install_line
@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     options = build_parser().parse_args(arguments)
+    noise = getattr(options, "noise", None)
+    for rate in noise if isinstance(noise, list) else filter(None, [noise]):
+        real_number("--noise", rate, at_least=0, at_most=1)
     try:
         return options.command(options) or 0
     except KeyboardInterrupt as interrupt:  # its message says what is kept

@@ -22,6 +22,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from eacbook.checks import shown
 from eacbook.data.format import (
     COLUMNS,
     DESCRIPTION,
@@ -304,7 +305,7 @@ def _check(image: LabelledImage, classes: tuple[str, ...], shape: tuple) -> None
         if not isinstance(count, Integral) or not 0 <= count < MOST_VOTES:
             raise InputError(f"{image.file}: {count} votes for {name}, expected a number of people")
     if "\0" in image.file:
-        raise InputError(f"the file name {image.file!r} contains a NUL: rename the file")
+        raise InputError(f"the file name {shown(image.file)} contains a NUL: rename the file")
     try:
         image.file.encode()
     except UnicodeEncodeError as error:

@@ -257,6 +257,9 @@ _FORM = {
 _COLUMNS = ("epoch", "learning_rate", "loss", "test_accuracy", "seconds")
 """Numbers that every row has."""
 
+_SHARES = ("memorised", "recovered")
+"""Shares that every row and the summary have; None where no label is wrong."""
+
 
 def _check_facts(facts: dict) -> None:
     for where, kind in _FORM.items():
@@ -275,6 +278,13 @@ def _check_facts(facts: dict) -> None:
             _check_kind(value, float, where)
     for row in facts["rows"]:
         _check_kind(row, dict, "rows")
+    for where, part in [("summary", facts["summary"]), *(("rows", row) for row in facts["rows"])]:
+        for name in _SHARES:
+            if name not in part:
+                raise ValueError(f"it lacks {where}.{name}")
+            if part[name] is not None:
+                _check_kind(part[name], float, f"{where}.{name}")
+    for row in facts["rows"]:
         for name in _COLUMNS:
             _check_kind(row.get(name), float, f"rows.{name}")
 

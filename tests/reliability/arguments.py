@@ -142,7 +142,7 @@ def calls() -> list[tuple[str, Judge, Callable[[object], object]]]:
             EAC, weight=number(0, none=None), erasing=flag, labels_on_both_views=flag,
             shared_erasing=flag, one_pass=flag,
         ),
-        *fields(SCN, relabel_any=flag, relabel_epoch=whole(0, 2**31)),
+        *fields(SCN, relabel_any=flag, relabel_epoch=whole(1, 2**31)),
         *fields(RUL, dimension=whole(1)),
         ("noise_rate", lambda v: share(v) and None, lambda v: CoTeaching(noise_rate=v)),
         ("num_classes", whole(2, 1000), lambda value: build_network("tiny", value)),

@@ -24,6 +24,7 @@ from statistics import NormalDist
 import numpy as np
 from tqdm import tqdm
 
+from eacbook.checks import shown
 from eacbook.classes import CLASSES
 from eacbook.data.picture_files import read_picture
 from eacbook.data.prepare.archives import Files, Opener, gunzipped, open_files, read_bytes, read_csv
@@ -260,6 +261,10 @@ def read_votes(opener: Opener, name: str) -> list[Face]:
     for line, row in rows:
         where = f"{name}, line {line}"
         votes = parse_votes(row[2:], where)
+        if not row[1].isprintable():
+            raise InputError(
+                f"{where}: the image name {shown(row[1])} contains a control character"
+            )
         faces.append(Face(parse_usage(row[0], where), row[1], votes))
     return faces
 
