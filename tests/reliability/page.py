@@ -106,9 +106,9 @@ Pickles try to run programs. Arguments have every type and every extreme.
 ## Killed trainings
 
 A command is killed with SIGKILL, at random moments and right before each of its file operations,
-once or up to five times in a row. Then it is started once more and ends. *Bit-identical* means: the
-weights, the labels and the rows of the history are those of a training that nobody disturbed, no
-file is missing or too many, and no process lives on.
+once or up to five times in a row. Then it is started once more and ends. *Bit-identical* means
+that the weights, the labels and the rows of the history are those of an undisturbed training. No file
+is missing or too many, and no process lives on.
 
 {markdown(commands_head, kills, total=True)}
 
