@@ -24,7 +24,7 @@ demo: $(CORE)   ## train baseline and EAC on synthetic faces with 30 % wrong lab
 lab: $(LAB)     ## open JupyterLab on the first notebook
 	$(BIN)/eacbook lab
 
-check: $(READY) ## a minute's check before a commit: style, types, direction of imports, fast tests
+check: $(READY) ## the check before a commit: style, types, direction of imports, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
