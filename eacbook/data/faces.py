@@ -151,8 +151,8 @@ def load_faces(source: str | Path = "synthetic") -> FaceData:
         return synthetic_faces()
     if not isinstance(source, str | Path) or not os.path.isdir(source):  # noqa: PTH112
         raise InputError(
-            f"unknown data set {shown(str(source))}: expected 'synthetic' or a folder prepared by a "
-            "script in data_scripts/, and there is no such folder"
+            f"unknown data set {shown(str(source))}: expected 'synthetic' or a folder prepared by "
+            "'eacbook prepare', and there is no such folder"
         )
     return _read_prepared(Path(source))
 

@@ -127,8 +127,8 @@ def make_cells(
     for place in data:
         if path_name("data", place) != "synthetic" and not Path(place).is_dir():
             raise InputError(
-                f"unknown data set {shown(place)}: expected 'synthetic' or a folder prepared by a "
-                "script in data_scripts/"
+                f"unknown data set {shown(place)}: expected 'synthetic' or a folder prepared by "
+                "'eacbook prepare'"
             )
     cells: dict[tuple[object, ...], Cell] = {}
     for place, rate, name, seed in product(data, rates, methods, seeds):
