@@ -178,11 +178,10 @@ def run_grid(
     """
     cells = _listed("cells", cells)
     folder = Path(folder).resolve()
-    if cells[0].weights:
-        network = _prepare(cells[0])[0][1]
-        print(network.weights_match)
-    for cell in {cell.data: cell for cell in cells}.values():  # before any worker starts
+    for number, cell in enumerate({cell.data: cell for cell in cells}.values()):
         (_, network, faces, _), _ = _prepare(cell)
+        if number == 0 and cell.weights:
+            print(network.weights_match)
         check_answer(network, cell.recipe.size or faces.image_size, faces.num_classes)
     results = {cell: _look_up(cell, folder) for cell in cells}
     missing = [cell for cell, result in results.items() if result.run is None]

@@ -278,15 +278,18 @@ def _check_facts(facts: dict) -> None:
             _check_kind(value, float, where)
     for row in facts["rows"]:
         _check_kind(row, dict, "rows")
-    for where, part in [("summary", facts["summary"]), *(("rows", row) for row in facts["rows"])]:
-        for name in _SHARES:
-            if name not in part:
-                raise ValueError(f"it lacks {where}.{name}")
-            if part[name] is not None:
-                _check_kind(part[name], float, f"{where}.{name}")
-    for row in facts["rows"]:
         for name in _COLUMNS:
             _check_kind(row.get(name), float, f"rows.{name}")
+        _check_shares(row, "rows")
+    _check_shares(facts["summary"], "summary")
+
+
+def _check_shares(part: dict, where: str) -> None:
+    for name in _SHARES:
+        if name not in part:
+            raise ValueError(f"it lacks {where}.{name}")
+        if part[name] is not None:
+            _check_kind(part[name], float, f"{where}.{name}")
 
 
 def _check_kind(value: object, kind: type, where: str) -> None:

@@ -103,7 +103,9 @@ class Training:
                 self.labels[batch.index] = value[last]
             if name not in self.samples:
                 shape = len(self.labels), *value.shape[1:]
-                self.samples[name] = torch.full(shape, math.nan, device=self.labels.device)
+                self.samples[name] = torch.full(
+                    shape, math.nan, dtype=torch.float32, device=self.labels.device
+                )
             self.samples[name][batch.index] = value.detach().float()[last]
         self.losses.append(scalars)
 
