@@ -62,8 +62,8 @@ def test_report_opens_offline_and_shows_every_part(small_demo, tmp_path):
     own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", own)
     assert own.count('src="data:image/png;base64,') == 2
-    assert len(re.findall(r'class="plotly-graph-div"', own)) == 3
-    assert own.count("<h2>") == 6
+    assert len(re.findall(r'class="plotly-graph-div"', own)) == 4
+    assert own.count("<h2>") == 7
     assert "42 of 140 training labels (30.0%) are wrong" in own
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eacbook.data.faces import FaceData
 from eacbook.evaluation.attention import attention_maps
-from eacbook.evaluation.evaluate import predict, sample_losses
+from eacbook.evaluation.evaluate import confusion_matrix, predict, sample_losses
 from eacbook.experiments.runs import percent, summary_table
 from eacbook.files import write_text
 from eacbook.methods.eac import flip_consistency
@@ -51,9 +51,9 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
     numbers = f" In the pictures the names have numbers: {numbers}." if numbers else ""
     sections = [
         ("The main numbers", summary_table(runs).to_html(border=0),
-         "Test accuracy is the mean of the last five epochs. Memorised and recovered are the shares "
-         "of the wrong training labels that the trained network predicts as given, and as the true "
-         "class."),
+         "Test accuracy is the mean of the last five epochs. Mean class accuracy is the same, but every "
+         "class of the test faces counts equally. Memorised and recovered are the shares of the wrong "
+         "training labels that the trained network predicts as given, and as the true class."),
         ("The given labels", _image(sheet, "training faces and their labels"),
          f"{int(wrong.sum()):,} of {len(wrong):,} training labels ({noisy.rate:.1%}) are wrong. "
          "Faces with a wrong label have a frame; the line below the label is the true class."
@@ -66,6 +66,10 @@ def write_report(path: str | Path, faces: FaceData, runs: Mapping[str, Run]) -> 
          "All methods see the same faces with the same labels in the same order. Share of the wrong "
          f"training labels that the trained networks predict as given: {memorised}. Accuracy on new "
          "faces falls when a network memorises wrong labels."),
+        ("Which class is taken for which", _figure(figures.confusion_matrices(
+            {name: _confusion(faces, run) for name, run in runs.items()}, faces.classes)),
+         "Each row is a true class and shows what its test faces are recognised as, in percent: blue "
+         "is the share that is recognised rightly. The networks are those of the run's end."),
         ("What the losses show", _figure(figures.loss_histograms(losses, wrong)),
          "A memorised wrong label has a small loss, as the right labels have. A wrong label that is "
          f"not memorised has a large loss. Median loss of the wrong labels: {medians}."),
@@ -125,6 +129,13 @@ def _attention(faces: FaceData, runs: Mapping[str, Run]) -> tuple[str, str]:
         faces.test.images[rows], maps_of_true_class(faces, runs, rows), captions
     )
     return _image(sheet, "attention maps of test faces and their mirror images"), sentence
+
+
+def _confusion(faces: FaceData, run: Run) -> Tensor:
+    """The confusion matrix of a run; a run that was stored without one is evaluated now."""
+    if run.confusion_matrix is not None:
+        return run.confusion_matrix
+    return confusion_matrix(predict(run.network, faces.test.images, _size(run)), faces.test.labels)
 
 
 def _size(run: Run) -> int | None:

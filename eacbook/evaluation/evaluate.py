@@ -1,4 +1,4 @@
-"""Evaluate a trained network: predictions, accuracy, memorised and recovered labels."""
+"""Evaluate a trained network: predictions, accuracy, confusions, memorised and recovered labels."""
 
 from __future__ import annotations
 
@@ -45,6 +45,34 @@ def predict(
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """The share of samples whose largest logit, of ``[N,K]``, is that of the label, ``[N]``."""
     return (logits.argmax(1) == labels).double().mean().item()
+
+
+def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
+    """How often each class was predicted as each other one.
+
+    Args:
+        logits: ``[N,K]``; the prediction is the class with the largest logit.
+        labels: int64 ``[N]``, the true classes.
+
+    Returns:
+        int64 ``[K,K]``, numbers of samples: rows are true classes, columns are predicted classes.
+    """
+    num_classes = logits.shape[1]
+    pairs = labels * num_classes + logits.argmax(1)
+    return pairs.bincount(minlength=num_classes**2).view(num_classes, num_classes)
+
+
+def mean_class_accuracy(matrix: Tensor) -> float:
+    """The accuracy of each class, averaged over the classes: every class counts equally.
+
+    Args:
+        matrix: int64 ``[K,K]``, from :func:`confusion_matrix`.
+
+    Returns:
+        The mean, 0 to 1, over the classes that have a sample; NaN if there is no sample at all.
+    """
+    samples = matrix.sum(1)
+    return (matrix.diagonal() / samples.double())[samples > 0].mean().item()
 
 
 def memorised_and_recovered(logits_of_wrong: Tensor, noisy: NoisyLabels) -> tuple[float, float]:

@@ -1,11 +1,12 @@
 """Stored runs: finished runs on disk, which are found again by their settings.
 
 A run is in the folder ``<folder>/<method>-<data>-<digest of its settings>/``. It has ``run.json``
-(settings, rows, summary, versions), ``network.safetensors`` and ``tensors.safetensors`` (given and true
-labels, and the records of hooks). During the training, the checkpoint is in a folder whose name ends in
-``.partial``. The folder gets its own name when the run is complete, so there is never half a run under
-that name. Every file has a checksum. A run with damaged files is refused as *broken*. A run that cannot
-be read, because of access rights or the disk, has another message, which does not advise to remove it.
+(settings, rows, summary, confusion matrix, versions), ``network.safetensors`` and
+``tensors.safetensors`` (given and true labels, and the records of hooks). During the training, the
+checkpoint is in a folder whose name ends in ``.partial``. The folder gets its own name when the run is
+complete, so there is never half a run under that name. Every file has a checksum. A run with damaged
+files is refused as *broken*. A run that cannot be read, because of access rights or the disk, has
+another message, which does not advise to remove it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
+from torch import Tensor, nn
 
 from eacbook.data.faces import FaceData
 from eacbook.devices import choose_device
 from eacbook.errors import InputError
+from eacbook.evaluation.evaluate import mean_class_accuracy
 from eacbook.extras import load
 from eacbook.files import (
     CHECKSUM,
@@ -111,7 +113,9 @@ def find_or_train(
     def stored() -> Run | None:
         if fresh or not distributed.broadcast_flag(_exists(place)):
             return None
-        return load_run(place, extend_network(method, network, faces, chosen), settings, device)
+        run = load_run(place, extend_network(method, network, faces, chosen), settings, device)
+        _check_test_faces(place, run.confusion_matrix, faces)
+        return run
 
     if run := stored():
         return run
@@ -214,14 +218,16 @@ def load_run(
         raise _refusal(place, NETWORK, "its tensors are not those of the network") from error
     tensors = read[TENSORS]
     try:
-        given, true, matrix = map(tensors.pop, ("given", "true", "transition_matrix"))
+        given, true, transition = map(tensors.pop, ("given", "true", "transition_matrix"))
     except KeyError as error:
         raise _refusal(place, TENSORS, f"it lacks {error}") from error
     noise = {name: value for name, value in facts["settings"]["noise"].items() if name != "given"}
-    noisy = NoisyLabels(given, true, matrix, noise)
+    noisy = NoisyLabels(given, true, transition, noise)
+    matrix = facts.get(_CONFUSION)
     return Run(
         network.eval(), facts["rows"], noisy, facts["settings"], stored=True, records=tensors,
         chosen_epoch=facts.get("chosen_epoch"), threads=facts.get("made", {}).get("threads"),
+        confusion_matrix=None if matrix is None else torch.tensor(matrix),
     )  # fmt: skip
 
 
@@ -260,6 +266,10 @@ _COLUMNS = ("epoch", "learning_rate", "loss", "test_accuracy", "seconds")
 _SHARES = ("memorised", "recovered")
 """Shares that every row and the summary have; None where no label is wrong."""
 
+_CONFUSION = "confusion_matrix"
+"""Numbers of test faces ``[K,K]``. Runs that were stored by 0.1 and early 0.2 have neither it nor the
+mean_class_accuracy of rows and summary."""
+
 
 def _check_facts(facts: dict) -> None:
     for where, kind in _FORM.items():
@@ -281,7 +291,11 @@ def _check_facts(facts: dict) -> None:
         for name in _COLUMNS:
             _check_kind(row.get(name), float, f"rows.{name}")
         _check_shares(row, "rows")
+        if "mean_class_accuracy" in row:
+            _check_kind(row["mean_class_accuracy"], float, "rows.mean_class_accuracy")
     _check_shares(facts["summary"], "summary")
+    if facts.get(_CONFUSION) is not None:
+        _check_confusion_matrix(facts)
 
 
 def _check_shares(part: dict, where: str) -> None:
@@ -290,6 +304,44 @@ def _check_shares(part: dict, where: str) -> None:
             raise ValueError(f"it lacks {where}.{name}")
         if part[name] is not None:
             _check_kind(part[name], float, f"{where}.{name}")
+
+
+def _check_confusion_matrix(facts: dict) -> None:
+    """Check its form, and that it has the accuracies of the epoch of the run's network."""
+    matrix, rows = facts[_CONFUSION], facts["rows"]
+    _check_kind(matrix, list, _CONFUSION)
+    if not matrix:
+        raise ValueError(f"{_CONFUSION} has no class")
+    for line in matrix:
+        _check_kind(line, list, _CONFUSION)
+        if len(line) != len(matrix):
+            raise ValueError(f"{_CONFUSION} has {len(matrix)} rows and {len(line)} columns")
+        for count in line:
+            _check_kind(count, int, _CONFUSION)
+            if count < 0:
+                raise ValueError(f"{_CONFUSION} holds {count}, not a number of faces")
+    epoch = facts.get("chosen_epoch") or len(rows)
+    if not isinstance(epoch, int) or not 1 <= epoch <= len(rows):
+        raise ValueError(f"{_CONFUSION} is of epoch {epoch}, and there are {len(rows)} epochs")
+    counts = torch.tensor(matrix)
+    found = {
+        "test_accuracy": counts.trace().item() / max(counts.sum().item(), 1),
+        "mean_class_accuracy": mean_class_accuracy(counts),
+    }
+    for name, accuracy in found.items():
+        stored = rows[epoch - 1].get(name, math.nan)
+        if not math.isclose(stored, accuracy, abs_tol=1e-9):
+            raise ValueError(f"{_CONFUSION} means a {name} of {accuracy}, rows has {stored}")
+
+
+def _check_test_faces(place: Path, matrix: Tensor | None, faces: FaceData) -> None:
+    """Check that the stored confusion matrix counts the test faces of this set."""
+    if matrix is None:
+        return
+    expected = faces.test.labels.bincount(minlength=faces.num_classes)
+    if matrix.sum(1).tolist() != expected.tolist():
+        why = f"{_CONFUSION} counts {matrix.sum(1).tolist()} test faces, not {expected.tolist()}"
+        raise _refusal(place, FACTS, why)
 
 
 def _check_kind(value: object, kind: type, where: str) -> None:
@@ -329,6 +381,7 @@ def summary_rows(runs: Mapping[str, Run]) -> list[dict[str, str]]:
     """
     columns = {
         "test accuracy": "test_accuracy",
+        "mean class accuracy": "mean_class_accuracy",
         "last epoch": "test_accuracy_last",
         "best epoch": "test_accuracy_best",
         "memorised": "memorised",
@@ -402,6 +455,7 @@ def _store(run: Run, partial: Path) -> None:
         "summary": run.summary,
         "rows": run.rows,
         "chosen_epoch": run.chosen_epoch,
+        _CONFUSION: None if run.confusion_matrix is None else run.confusion_matrix.tolist(),
         "checksums": checksums,
         "made": {
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -59,32 +59,66 @@ def transition_matrix(matrix: Tensor, classes: Sequence[str]) -> go.Figure:
     It looks like :func:`eacbook.plots.pictures.matrix_picture`, and shows tenths at the mouse pointer.
     """
     share = matrix.numpy()
+    hover = "%{y} given as %{x}: %{customdata:.1f} %<extra></extra>"
+    figure = go.Figure(_matrix_cells(share, classes, 100 * share, hover))
+    _finish_matrices(figure, "given label")
+    figure.update_layout(width=680, margin={"t": 20})
+    return figure
+
+
+def confusion_matrices(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> go.Figure:
+    """Which classes are predicted as which, with a panel for each run.
+
+    A row is a true class and shows in percent what its faces are predicted as. The row of a class
+    without a face is empty. At the mouse pointer are the numbers of faces.
+
+    Args:
+        matrices: name to a confusion matrix, int64 ``[K,K]``, as ``run.confusion_matrix``.
+        classes: K names in label order.
+    """
+    figure = make_subplots(
+        1, len(matrices), subplot_titles=list(matrices), shared_yaxes=True, horizontal_spacing=0.04
+    )
+    hover = "%{y} predicted as %{x}: %{customdata:,} faces<extra></extra>"
+    for column, matrix in enumerate(matrices.values(), start=1):
+        counts = matrix.numpy()
+        totals = counts.sum(1, keepdims=True)
+        share = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+        for trace in _matrix_cells(share, classes, counts, hover):
+            figure.add_trace(trace, row=1, col=column)
+    _finish_matrices(figure, "predicted class")
+    figure.update_layout(width=120 + 440 * len(matrices), margin={"t": 50})
+    return figure
+
+
+def _matrix_cells(
+    share: np.ndarray, classes: Sequence[str], at_pointer: np.ndarray, hover: str
+) -> tuple[go.Heatmap, go.Scatter]:
+    """The cells of a matrix of shares ``[K,K]`` and their numbers; a cell that is NaN is empty."""
     right = np.eye(len(share), dtype=bool)
     tinted = share >= TINTED
-    figure = go.Figure(
-        go.Heatmap(
-            z=np.where(right, 1, -1) * tint(share),
-            x=list(classes),
-            y=list(classes),
-            customdata=100 * share,
-            colorscale=[
-                [0, _translucent(palette.WRONG, 1)],
-                [0.5, _translucent(palette.WRONG, 0)],
-                [0.5, _translucent(palette.RIGHT, 0)],
-                [1, _translucent(palette.RIGHT, 1)],
-            ],
-            zmin=-1,
-            zmax=1,
-            showscale=False,
-            hovertemplate="%{y} given as %{x}: %{customdata:.1f} %<extra></extra>",
-            xgap=3,
-            ygap=3,
-        )
+    cells = go.Heatmap(
+        z=np.where(right, 1, -1) * tint(share),
+        x=list(classes),
+        y=list(classes),
+        customdata=at_pointer,
+        colorscale=[
+            [0, _translucent(palette.WRONG, 1)],
+            [0.5, _translucent(palette.WRONG, 0)],
+            [0.5, _translucent(palette.RIGHT, 0)],
+            [1, _translucent(palette.RIGHT, 1)],
+        ],
+        zmin=-1,
+        zmax=1,
+        showscale=False,
+        hovertemplate=hover,
+        xgap=3,
+        ygap=3,
     )
-    figure.add_scatter(
+    numbers = go.Scatter(
         x=[name for _ in classes for name in classes],
         y=[name for name in classes for _ in classes],
-        text=[f"{value:.0f}" for value in (100 * share).flat],
+        text=["" if np.isnan(value) else f"{value:.0f}" for value in (100 * share).flat],
         mode="text",
         textfont={
             "size": 18,
@@ -94,12 +128,16 @@ def transition_matrix(matrix: Tensor, classes: Sequence[str]) -> go.Figure:
         hoverinfo="skip",
         showlegend=False,
     )
+    return cells, numbers
+
+
+def _finish_matrices(figure: go.Figure, columns: str) -> None:
+    """The common style of figures of matrices, with the title of their columns."""
     _finish(figure)
-    figure.update_layout(height=540, width=680, margin={"t": 20})
-    figure.update_xaxes(title_text="given label", showgrid=False)
-    figure.update_yaxes(title_text="true class (its faces in %)", showgrid=False)
-    figure.update_yaxes(autorange="reversed")
-    return figure
+    figure.update_layout(height=540)
+    figure.update_xaxes(title_text=columns, showgrid=False)
+    figure.update_yaxes(showgrid=False, autorange="reversed")
+    figure.layout.yaxis.title.text = "true class (its faces in %)"  # of the first panel
 
 
 def training_curves(runs: Mapping[str, Run]) -> go.Figure:

@@ -18,7 +18,13 @@ from tqdm.auto import tqdm
 
 from eacbook.checks import whole_number
 from eacbook.errors import InputError
-from eacbook.evaluation.evaluate import accuracy, memorised_and_recovered, predict
+from eacbook.evaluation.evaluate import (
+    accuracy,
+    confusion_matrix,
+    mean_class_accuracy,
+    memorised_and_recovered,
+    predict,
+)
 from eacbook.training import distributed
 
 if TYPE_CHECKING:
@@ -62,7 +68,9 @@ def record(training: Training, name: str, of_this_epoch: torch.Tensor) -> None:
 class History(Hook):
     """Adds the losses of the epoch, the test accuracy, and the validation accuracy if there is a split.
 
-    A loss is the mean over the faces: each batch is weighted by its size.
+    A loss is the mean over the faces: each batch is weighted by its size. The test accuracy is there
+    twice: over all test faces, and as the mean over the classes (``mean_class_accuracy``). At the end
+    ``training.confusion_matrix`` is that of the test faces in the epoch of the run's network.
     """
 
     def on_epoch_end(self, training: Training) -> None:
@@ -75,6 +83,18 @@ class History(Hook):
             if split is not None:
                 logits = predict(training.network, split.images, training.recipe.size)
                 training.row[f"{name}_accuracy"] = accuracy(logits, split.labels)
+                if name == "test":
+                    matrix = confusion_matrix(logits, split.labels)
+                    training.row["mean_class_accuracy"] = mean_class_accuracy(matrix)
+                    record(training, "confusion_matrix", matrix)
+
+    def on_train_end(self, training: Training) -> None:
+        matrices = training.records.pop("confusion_matrix", ())
+        # The first epochs have none if they come from the checkpoint of an older eacbook.
+        missing = len(training.rows) - len(matrices)
+        epoch = (training.chosen_epoch or training.epoch) - missing
+        if 0 < epoch <= len(matrices):
+            training.confusion_matrix = matrices[epoch - 1]
 
 
 class Memorisation(Hook):

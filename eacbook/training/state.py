@@ -50,6 +50,7 @@ class Training:
             checkpoints and are part of the run.
         stop: a hook sets it to True to end the training after this epoch.
         chosen_epoch: set by a hook that restores the network of an earlier epoch: which epoch it is.
+        confusion_matrix: int64 ``[K,K]``, set at the end; see :class:`Run`.
     """
 
     network: nn.Module
@@ -72,6 +73,7 @@ class Training:
     records: dict[str, Tensor] = field(default_factory=dict)
     stop: bool = False
     chosen_epoch: int | None = None
+    confusion_matrix: Tensor | None = None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -119,6 +121,7 @@ class Training:
         return Run(
             self.network.eval(), self.rows, self.noisy, self.settings, records=self.records,
             chosen_epoch=self.chosen_epoch, threads=self.threads,
+            confusion_matrix=self.confusion_matrix,
         )  # fmt: skip
 
 
@@ -129,9 +132,9 @@ class Run:
     Attributes:
         network: the trained network.
         rows: one dictionary per epoch: epoch, learning_rate, loss and its parts, test_accuracy,
-            validation_accuracy (if there is a split), memorised, recovered, seconds (of training,
-            without evaluation), how the method used the labels (selected_right, relabelled,
-            relabelled_rightly), and the columns of further hooks.
+            mean_class_accuracy (of the test faces), validation_accuracy (if there is a split),
+            memorised, recovered, seconds (of training, without evaluation), how the method used the
+            labels (selected_right, relabelled, relabelled_rightly), and the columns of further hooks.
         noisy: the training labels.
         settings: everything that decided the result; see
             :func:`eacbook.training.identity.describe_training`.
@@ -140,6 +143,9 @@ class Run:
         chosen_epoch: the epoch (from 1) of the network, if a hook chose one, as
             :class:`eacbook.training.hooks.EarlyStopping` does; None means the last epoch.
         threads: the number of CPU threads; another number changes the last digits.
+        confusion_matrix: int64 ``[K,K]``, of the network on the test faces, in numbers of faces: rows
+            are true classes, columns are predicted classes. None for a run that was stored before
+            eacbook counted them; its rows have no mean_class_accuracy either.
     """
 
     network: nn.Module
@@ -150,6 +156,7 @@ class Run:
     records: dict[str, Tensor] = field(default_factory=dict)
     chosen_epoch: int | None = None
     threads: int | None = None
+    confusion_matrix: Tensor | None = None
 
     @property
     def history(self) -> Any:
@@ -161,29 +168,33 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The main numbers of the run; accuracies and shares are between 0 and 1.
 
-        ``test_accuracy`` is the mean over the last five epochs. ``test_accuracy_last`` is that of the
-        last epoch, ``test_accuracy_best`` that of the best one, ``best_epoch``.
+        ``test_accuracy`` is the mean over the last five epochs. ``mean_class_accuracy`` is the mean
+        over the same epochs of the accuracy in which every class of the test faces counts equally; it
+        is None for a run that was stored before eacbook measured it. ``test_accuracy_last`` is that of
+        the last epoch, ``test_accuracy_best`` that of the best one, ``best_epoch``.
         ``validation_accuracy``, for choosing, is a mean over the same epochs; it is None without a
         validation split. ``memorised`` and ``recovered`` belong to the network, which is from
         ``network_epoch``.
 
-        If a hook chose the epoch of the network (early stopping), ``test_accuracy`` and
-        ``validation_accuracy`` are those of this epoch alone: the run has no other network. ``epochs``
-        and ``seconds`` count everything that was trained.
+        If a hook chose the epoch of the network (early stopping), ``test_accuracy``,
+        ``mean_class_accuracy`` and ``validation_accuracy`` are those of this epoch alone: the run has
+        no other network. ``epochs`` and ``seconds`` count everything that was trained.
         """
         rows, accuracies = self.rows, [row["test_accuracy"] for row in self.rows]
         network_epoch = self.chosen_epoch or len(rows)
         of_network = rows[network_epoch - 1]
         counted = [of_network] if self.chosen_epoch else rows[-LAST_EPOCHS:]
 
-        def over_counted(name: str) -> float:
+        def over_counted(name: str) -> float | None:
+            if not all(name in row for row in counted):
+                return None
             mean: float = sum(row[name] for row in counted) / len(counted)
             return mean
 
-        validated = "validation_accuracy" in of_network
         return {
             "test_accuracy": over_counted("test_accuracy"),
-            "validation_accuracy": over_counted("validation_accuracy") if validated else None,
+            "mean_class_accuracy": over_counted("mean_class_accuracy"),
+            "validation_accuracy": over_counted("validation_accuracy"),
             "test_accuracy_last": accuracies[-1],
             "test_accuracy_best": max(accuracies),
             "best_epoch": accuracies.index(max(accuracies)) + 1,

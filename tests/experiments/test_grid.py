@@ -319,8 +319,11 @@ def small_grid(folder, data):
     """Two methods at two rates with two seeds; one cell failed, one has no seed left."""
     cells = make_cells(["eac", "eac:weight=2"], [0.1, 0.3], [data], [0, 1], **QUICK)
     accuracies = [0.80, 0.84, 0.7, 0.7, 0.6, None, None, None]
+    by_class = iter([0.7, 0.72, None, 0.6, 0.5])  # None: a run of an older eacbook
     return [
-        outcome_of(folder, cell, test_accuracy=accuracy, memorised=0.25)
+        outcome_of(
+            folder, cell, test_accuracy=accuracy, memorised=0.25, mean_class_accuracy=next(by_class)
+        )
         if accuracy
         else CellResult(cell, failure="no")
         for cell, accuracy in zip(cells, accuracies, strict=True)
@@ -345,6 +348,10 @@ def test_table_by_hand(ferplus, tmp_path):
         "eac": {"ours": "60.0 (1 of 2)", "paper": "85.44", "memorised": "25.0 (1 of 2)"},
         "eac:weight=2": {"ours": "-", "paper": "-", "memorised": "-"},
     }
+    wide = shown_table(summary.reset_index(), by_class=True)
+    assert wide["10 % wrong labels", "mean class"].tolist() == ["71.0 ± 1.4", "-"]
+    assert wide["30 % wrong labels", "mean class"].tolist() == ["50.0 (1 of 2)", "-"]
+    assert wide.drop(columns="mean class", level=1).equals(shown)
 
 
 def test_notes_say_what_differs(ferplus, stripes):
@@ -370,6 +377,7 @@ def test_written_tables(ferplus, tmp_path):
     assert pandas.read_csv(out / "table.csv")["paper"].tolist()[0] == 0.8703
     assert len(pandas.read_csv(out / "cells.csv")) == 8
     page = (out / "table.html").read_text(encoding="utf-8")
+    assert "<td>71.0 ± 1.4</td>" in page and "71.0" not in text
     assert "<td>82.0 ± 2.8</td>" in page and "prefers-color-scheme: dark" in page
     assert not re.findall(r"""(?:src|href)\s*=|@import|url\(""", page)
     latex = (out / "table.tex").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -29,8 +30,9 @@ from eacbook.experiments.runs import (
     read_facts,
     run_name,
     run_rows,
+    summary_rows,
 )
-from eacbook.files import CHECKSUM, write_json
+from eacbook.files import CHECKSUM, read_tensors, write_json, write_tensors
 from eacbook.methods import EAC, Baseline
 from eacbook.noise.inject import inject_noise
 from eacbook.training import distributed
@@ -95,6 +97,7 @@ def test_a_run_is_trained_once_and_then_found_as_it_was(find, tmp_path):
     assert found.noisy.settings == first.noisy.settings
     assert found.records.keys() == first.records.keys() == {"sample_losses"}
     assert torch.equal(found.records["sample_losses"], first.records["sample_losses"])
+    assert torch.equal(found.confusion_matrix, first.confusion_matrix)
     assert first.stored is False and found.stored is True
 
 
@@ -266,6 +269,81 @@ def test_one_changed_bit_is_noticed(find, stored, name):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="broken"):
             find()
+
+
+def as_before(facts):
+    """The facts as an eacbook stored them that had no numbers of single classes."""
+    rows = [{k: v for k, v in row.items() if k != "mean_class_accuracy"} for row in facts["rows"]]
+    summary = {k: v for k, v in facts["summary"].items() if k != "mean_class_accuracy"}
+    rest = {k: v for k, v in facts.items() if k != "confusion_matrix"}
+    return rest | {"rows": rows, "summary": summary}
+
+
+def test_a_run_from_before_the_numbers_of_single_classes_is_found(find, stored):
+    write_json(stored / FACTS, as_before(read_facts(stored)))
+    run, steps = find()
+    assert steps == 0 and run.confusion_matrix is None
+    assert run.summary["mean_class_accuracy"] is None and run.summary["test_accuracy"] > 0
+    (shown,) = summary_rows({"eac": run})
+    assert shown["mean class accuracy"] == "-" != shown["test accuracy"]
+
+
+def test_a_checkpoint_from_before_the_numbers_of_single_classes_goes_on(find, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        find(interrupt_at=2 * BATCHES + 2)
+    (path,) = tmp_path.glob("runs/*.partial/checkpoint.safetensors")
+    tensors, about = read_tensors(path)
+    del tensors["records.confusion_matrix"]
+    facts = json.loads(about["facts"])
+    for row in facts["rows"]:
+        del row["mean_class_accuracy"]
+    write_tensors(path, tensors, {"facts": json.dumps(facts)})
+    resumed, steps = find()
+    whole, _ = find(fresh=True)
+    assert steps == BATCHES and torch.equal(resumed.confusion_matrix, whole.confusion_matrix)
+    assert resumed.summary["mean_class_accuracy"] is None
+    assert find()[1] == 0
+
+
+def other_counts(matrix):
+    """A matrix of the same accuracies for twice as many faces."""
+    return [[2 * count for count in line] for line in matrix]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda m: 3, "confusion_matrix is of type int, not list"),
+        (lambda m: [], "confusion_matrix has no class"),
+        (lambda m: [3, *m[1:]], "confusion_matrix is of type int, not list"),
+        (lambda m: m[1:], "confusion_matrix has 2 rows and 3 columns"),
+        (lambda m: [[0.5, *m[0][1:]], *m[1:]], "is of type float, not int"),
+        (lambda m: [[True, *m[0][1:]], *m[1:]], "is of type bool, not int"),
+        (lambda m: [[-1, *m[0][1:]], *m[1:]], "holds -1, not a number of faces"),
+        (lambda m: [[2**63, *m[0][1:]], *m[1:]], "too large"),
+        (lambda m: [[0] * 3] * 3, "means a test_accuracy of 0.0, rows has"),
+        (lambda m: [line[1:] + line[:1] for line in m], "means a test_accuracy of"),
+        (other_counts, r"counts \[32, 32, 32\] test faces, not \[16, 16, 16\]"),
+    ],
+)
+def test_a_confusion_matrix_that_cannot_be_of_the_test_faces_is_refused(
+    find, stored, change, expected
+):
+    facts = read_facts(stored)
+    facts["confusion_matrix"] = change(facts["confusion_matrix"])
+    write_json(stored / FACTS, facts)
+    with pytest.raises(InputError, match=f"is broken .run.json: .*{expected}") as error:
+        find()
+    assert str(stored) in str(error.value) and len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(("name", "value"), [("rows", math.nan), ("rows", "x"), ("summary", [0.5])])
+def test_a_mean_class_accuracy_of_another_form_is_refused(find, stored, name, value):
+    facts = read_facts(stored)
+    (facts["rows"][0] if name == "rows" else facts["summary"])["mean_class_accuracy"] = value
+    write_json(stored / FACTS, facts)
+    with pytest.raises(InputError, match="is broken .run.json: .*mean_class_accuracy is"):
+        find()
 
 
 DEEP = "[" * 100_000 + "]" * 100_000

@@ -10,7 +10,13 @@ from PIL import Image
 
 from eacbook.noise.matrices import symmetric_matrix
 from eacbook.plots import palette
-from eacbook.plots.figures import loss_film, loss_histograms, training_curves, transition_matrix
+from eacbook.plots.figures import (
+    confusion_matrices,
+    loss_film,
+    loss_histograms,
+    training_curves,
+    transition_matrix,
+)
 from eacbook.plots.pictures import (
     attention_sheet,
     face_picture,
@@ -181,6 +187,19 @@ def test_figures_are_transparent_and_name_their_axes(run):
         template = figure.layout.template.layout
         assert template.paper_bgcolor == template.plot_bgcolor == palette.CLEAR
         assert figure.layout.xaxis.title.text and figure.layout.yaxis.title.text
+
+
+def test_confusions_are_in_percent_of_the_true_class_with_a_panel_for_each_run():
+    matrix = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    figure = confusion_matrices({"baseline": matrix, "eac": matrix.flip(0)}, CLASSES)
+    cells, numbers, _, of_eac = figure.data
+    assert list(numbers.text) == ["75", "25", "0", "25", "75", "0", "", "", ""]
+    assert list(of_eac.text[:3]) == [""] * 3, "a class without a face"
+    assert (np.asarray(cells.customdata) == matrix.numpy()).all()
+    assert ((np.asarray(cells.z)[:2] > 0) == np.eye(3, dtype=bool)[:2]).all()
+    assert [title.text for title in figure.layout.annotations] == ["baseline", "eac"]
+    assert figure.layout.yaxis.title.text == "true class (its faces in %)"
+    assert figure.layout.xaxis2.title.text == "predicted class"
 
 
 def test_matrix_figure_is_in_percent_and_tells_right_from_wrong():

@@ -16,7 +16,7 @@ from conftest import BATCHES, QUICK, same_weights, small_network, striped_faces
 from safetensors.torch import save_file
 
 from eacbook.errors import InputError
-from eacbook.evaluation.evaluate import accuracy, predict
+from eacbook.evaluation.evaluate import accuracy, confusion_matrix, predict
 from eacbook.files import read_tensors, write_tensors
 from eacbook.methods import EAC, Baseline
 from eacbook.training import setup
@@ -206,8 +206,11 @@ def test_early_stopping_waits_and_gives_back_the_best_weights(
     of_network = run.rows[best - 1]
     assert run.chosen_epoch == run.summary["network_epoch"] == best
     assert run.summary["epochs"] == epochs, "what was trained is told"
-    for name in ("test_accuracy", "validation_accuracy", "memorised", "recovered"):
+    names = "test_accuracy", "mean_class_accuracy", "validation_accuracy", "memorised", "recovered"
+    for name in names:
         assert run.summary[name] == of_network[name]
+    logits = predict(run.network, faces.test.images)
+    assert torch.equal(run.confusion_matrix, confusion_matrix(logits, faces.test.labels))
     assert (
         accuracy(predict(run.network, faces.test.images), faces.test.labels)
         == (run.summary["test_accuracy"])

@@ -465,6 +465,15 @@ def test_the_rows_say_what_the_network_of_the_run_does(faces, noisy):
     assert last["recovered"] == (predicted == noisy.true[flipped]).double().mean()
     test = predict(run.network, faces.test.images).argmax(1)
     assert last["test_accuracy"] == (test == faces.test.labels).double().mean()
+    labels = faces.test.labels
+    by_class = [
+        (test == label)[labels == label].double().mean().item() for label in labels.unique()
+    ]
+    assert last["mean_class_accuracy"] == pytest.approx(sum(by_class) / len(by_class))
+    assert run.confusion_matrix.sum() == len(labels)
+    for true, guess in zip(labels, test, strict=True):
+        run.confusion_matrix[true, guess] -= 1
+    assert not run.confusion_matrix.any()
     validation = predict(run.network, faces.validation.images).argmax(1)
     assert last["validation_accuracy"] == (validation == faces.validation.labels).double().mean()
     assert last["loss"] == pytest.approx(last["cross_entropy"] + 0.5 * last["consistency"])
@@ -494,6 +503,7 @@ def test_the_summary_by_hand():
     rows = [
         {
             "test_accuracy": a,
+            "mean_class_accuracy": a / 16,
             "validation_accuracy": a / 8,
             "memorised": a / 2,
             "recovered": a / 4,
@@ -505,6 +515,7 @@ def test_the_summary_by_hand():
     assert run.summary == pytest.approx(
         {
             "test_accuracy": (0.5 + 0.6 + 0.7 + 0.6 + 0.6) / 5,
+            "mean_class_accuracy": (0.5 + 0.6 + 0.7 + 0.6 + 0.6) / 5 / 16,
             "validation_accuracy": (0.5 + 0.6 + 0.7 + 0.6 + 0.6) / 5 / 8,
             "test_accuracy_last": 0.6,
             "test_accuracy_best": 0.9,
@@ -520,8 +531,11 @@ def test_the_summary_by_hand():
     chosen = replace(run, chosen_epoch=5).summary
     assert chosen == run.summary | {
         "test_accuracy": 0.7, "validation_accuracy": 0.7 / 8, "memorised": 0.35, "recovered": 0.175,
-        "network_epoch": 5,
+        "mean_class_accuracy": 0.7 / 16, "network_epoch": 5,
     }  # fmt: skip
+    del rows[2]["mean_class_accuracy"]  # the row of an older eacbook, from a checkpoint
+    assert run.summary["mean_class_accuracy"] is None
+    assert chosen == replace(run, chosen_epoch=5).summary
 
 
 # ---------------------------------------------------------------------------- learning rate
