@@ -123,6 +123,7 @@ def test_table_writes_goes_on_and_tells_what_failed(tmp_path, capsys):
     assert "Traceback" in (tmp_path / "out" / "failures.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

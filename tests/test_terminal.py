@@ -41,6 +41,7 @@ FAIL = command("raise terminal.InputError('no')")
 HELP = command("argparse.ArgumentParser().parse_args(['--help'])")
 
 
+@pytest.mark.slow
 @needs_shell
 @pytest.mark.parametrize(
     ("line", "script", "status"),

@@ -22,17 +22,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from eacbook.augment.batch import Batch
 from eacbook.augment.erasing import RandomErasing
 from eacbook.checks import put, real_number, whole_number
-from eacbook.errors import InputError
 from eacbook.methods.method import Method
-from eacbook.models.networks import WithParts, build_network, seeded
-from eacbook.models.registry import NETWORKS
+from eacbook.models.networks import WithParts, copy_with_new_randomness
 
 
 @dataclass(frozen=True)
@@ -57,24 +54,8 @@ class CoTeaching(Method):
         )
 
     def extend(self, network: WithParts, size: int, seed: int) -> WithParts:
-        """The network with a ``peer``: a network of the same kind, with other random weights.
-
-        Raises:
-            InputError: the network is not from :func:`eacbook.build_network`.
-        """
-        if getattr(network, "name", None) not in NETWORKS:
-            raise InputError(
-                "coteaching needs a second network and can build one only for: "
-                + ", ".join(NETWORKS)
-            )
-        network.peer = build_network(
-            network.name, network.fc.out_features, weights=network.weights, seed=seed + PEER
-        )
-        # If the weights include a classifier, both networks get the same one. Equal networks would stay
-        # equal, so the classifier of the peer gets new random weights.
-        if torch.equal(network.peer.fc.weight, network.fc.weight.to(network.peer.fc.weight)):
-            with seeded(seed + PEER):
-                network.peer.fc.reset_parameters()
+        """The network with a ``peer``: a copy with other random weights."""
+        network.peer = copy_with_new_randomness(network, seed + PEER)
         return network
 
     def left_out(self, epoch: int) -> float:

@@ -5,11 +5,15 @@ Each function returns a backbone and its number of channels C.
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
+from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eacbook.errors import InputError
 from eacbook.extras import load
 
 
@@ -95,3 +99,25 @@ def resnet18_caffe() -> tuple[nn.Module, int]:
 
 def resnet50_caffe() -> tuple[nn.Module, int]:
     return _resnet("resnet50", caffe=True)
+
+
+def imagenet_weights(name: str) -> dict[str, Tensor]:
+    """torchvision's weights of a ResNet, from its cache or downloaded into it.
+
+    Raises:
+        InputError: torchvision is not installed, or the weights cannot be downloaded or read.
+    """
+    torchvision = load("torchvision")
+    weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
+    try:
+        tensors: dict[str, Tensor] = weights.get_state_dict(
+            map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        reason = str(error).partition("\n")[0][:100]
+        raise InputError(
+            f"the ImageNet weights of {name} could not be loaded ({reason}): download {weights.url} on "
+            f"a computer with internet and put it into {folder}, or give the path of the file as weights"
+        ) from error
+    return tensors

@@ -7,8 +7,8 @@ et al., CVPR 2016). So a loss on the maps changes the features and never the cla
 
 from __future__ import annotations
 
+import copy
 import math
-import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +19,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eacbook.augment.normalise import normalise
 from eacbook.checks import choice, instance, number_of_classes, path_name, seed_number, shortened
+from eacbook.data.faces import FaceData, synthetic_faces
+from eacbook.data.images import fetch
 from eacbook.errors import InputError
-from eacbook.extras import load
+from eacbook.models.dlib_face import DESCRIPTOR
 from eacbook.models.registry import NETWORKS
 from eacbook.models.weight_files import read_weights
 from eacbook.models.weights import OF_RUL, Match, fill_network, own_tensors
+
+STATISTICS_FACES = 64
+"""How many faces give dlib's weights their statistics; see :func:`build_network`."""
 
 WithParts: TypeAlias = Any
 """A network with the parts that a method or a hook needs: ``backbone``, ``fc`` and added parts.
@@ -44,6 +50,7 @@ class ClassActivationNetwork(nn.Module):
     Attributes:
         weights: the initial weights, as given to :func:`build_network`; None for random weights.
         weights_match: which tensors of these weights matched.
+        statistics: the name of the faces that gave dlib's weights their statistics, else None.
     """
 
     def __init__(self, backbone: nn.Module, channels: int, num_classes: int, name: str = "custom"):
@@ -51,6 +58,7 @@ class ClassActivationNetwork(nn.Module):
         self.name = name
         self.weights: str | None = None
         self.weights_match: Match | None = None
+        self.statistics: str | None = None
         self.backbone = backbone
         self.fc = nn.Linear(channels, num_classes)
 
@@ -94,6 +102,7 @@ class RelativeUncertaintyNetwork(nn.Module):
         self.name = network_name(network)
         self.weights: str | None = getattr(network, "weights", None)
         self.weights_match: Match | None = getattr(network, "weights_match", None)
+        self.statistics: str | None = getattr(network, "statistics", None)
         self.backbone = network.backbone
         self.shape = shape
 
@@ -142,7 +151,12 @@ class RelativeUncertaintyNetwork(nn.Module):
 
 
 def build_network(
-    name: str, num_classes: int, *, weights: str | Path | None = None, seed: int = 0
+    name: str,
+    num_classes: int,
+    *,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    faces: FaceData | None = None,
 ) -> ClassActivationNetwork | RelativeUncertaintyNetwork:
     """A network by name.
 
@@ -152,13 +166,17 @@ def build_network(
     weights of a run of RUL include its head.
 
     Args:
-        name: ``"tiny"`` (for synthetic faces on a CPU), ``"resnet18"`` or ``"resnet50"``
-            (torchvision's), ``"resnet18-caffe"`` or ``"resnet50-caffe"`` (the same shapes, with the
-            strides and pooling of Caffe: for VGGFace2's ResNet-50).
+        name: a name in :data:`eacbook.models.registry.NETWORKS`: ``"tiny"`` (for synthetic faces on a
+            CPU), ``"dlib-face"`` (for photographs), ``"resnet18"`` or ``"resnet50"`` (torchvision's),
+            ``"resnet18-caffe"`` or ``"resnet50-caffe"`` (the same shapes, with the strides and pooling
+            of Caffe: for VGGFace2's ResNet-50).
         num_classes: K, 2 to 256.
-        weights: None for random weights, ``"imagenet"`` for torchvision's weights (downloaded), or the
-            path of a file (:func:`eacbook.models.weight_files.read_weights` lists the kinds).
+        weights: None for random weights, ``"dlib"`` for dlib's weights (installed with the extra
+            ``faces``), ``"imagenet"`` for torchvision's weights (downloaded), or the path of a file
+            (:func:`eacbook.models.weight_files.read_weights` lists the kinds).
         seed: the seed of the random weights; the random state of the caller does not change.
+        faces: dlib's file has no statistics for batch normalisation; 64 training faces of this set give
+            them. None uses synthetic faces. Other weights have their own statistics.
 
     Raises:
         InputError: the name is unknown, or the weights are not available, cannot be read or do not fit.
@@ -166,6 +184,8 @@ def build_network(
     entry = NETWORKS[choice("network", name, NETWORKS)]
     num_classes = number_of_classes("num_classes", num_classes)
     seed = seed_number("seed", seed)
+    if faces is not None:
+        instance("faces", faces, FaceData, "load_faces('synthetic')")
     if weights is not None:
         weights = path_name("weights", weights)
     with seeded(seed):
@@ -178,15 +198,80 @@ def build_network(
         with seeded(seed):
             network = _with_head_of(network, own_tensors(tensors))
         network.weights_match = fill_network(network, tensors, weights)
+        if DESCRIPTOR in tensors:
+            _set_statistics(network, faces, entry.recipe["size"])
     return network.to(memory_format=torch.channels_last)
 
 
+def _set_statistics(network: WithParts, faces: FaceData | None, size: int) -> None:
+    """Give dlib's weights the statistics of faces, resized to ``size`` pixels."""
+    if faces is None:
+        faces = synthetic_faces(train=STATISTICS_FACES, test=1, validation=1)
+    count = len(faces.train)
+    rows = torch.linspace(0, count - 1, min(count, STATISTICS_FACES)).long()
+    network.backbone.set_statistics(normalise(fetch(faces.train.images, rows).cpu(), size))
+    network.statistics = faces.name
+
+
+def copy_with_new_randomness(network: nn.Module, seed: int) -> nn.Module:
+    """A copy of a network whose random weights are drawn anew; loaded weights stay.
+
+    A classifier always gets new random weights, so that the copy is never equal to the network. In a
+    network of your own, only :func:`build_network` could tell which weights are random: there the linear
+    layers are drawn anew, and the rest stays.
+
+    Raises:
+        InputError: it is a network of your own without a linear layer, or it cannot be copied.
+    """
+    try:
+        peer = copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"the network {network_name(network)} cannot be copied ({shortened(str(error))})"
+        ) from error
+    state, fresh = peer.state_dict(), _fresh_state(network, seed)
+    if fresh is not None:
+        match = getattr(network, "weights_match", None)
+        loaded = set(match.loaded) if match else set()
+        for name, tensor in fresh.items():
+            if name.startswith("fc.") or not loaded & {name, name.removeprefix("backbone.")}:
+                state[name].copy_(tensor)
+        return peer
+    layers = [module for module in peer.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise InputError(
+            f"the network {network_name(network)} has no linear layer: a second network would be equal "
+            "to the first one"
+        )
+    with seeded(seed):
+        for layer in layers:
+            layer.reset_parameters()
+    return peer
+
+
+def _fresh_state(network: nn.Module, seed: int) -> dict[str, Tensor] | None:
+    """The state of a new network with the same name, if :func:`build_network` made this network."""
+    classifier = getattr(network, "fc", None)
+    if network_name(network) not in NETWORKS or not isinstance(classifier, nn.Linear):
+        return None
+    fresh = build_network(network_name(network), classifier.out_features, seed=seed).state_dict()
+    state = network.state_dict()
+    same = {name: t.shape for name, t in fresh.items()} == {n: t.shape for n, t in state.items()}
+    return fresh if same else None
+
+
 def _find_weights(name: str, weights: str) -> dict[str, Tensor]:
-    if weights == "imagenet":
-        return _imagenet(name)
+    known = NETWORKS[name].weights
+    if weights in known:
+        tensors: dict[str, Tensor] = resolve_name(known[weights])(name)
+        return tensors
     if not Path(weights).exists():
-        known = " or ".join([*map(repr, NETWORKS[name].weights), "a file"])
-        raise InputError(f"there are no weights {weights!r} for {name!r}: expected {known}")
+        others = [other for other, entry in NETWORKS.items() if weights in entry.weights]
+        there = f" (these are for {' and '.join(others)})" if others else ""
+        expected = " or ".join([*map(repr, known), "a file"])
+        raise InputError(
+            f"there are no weights {weights!r} for {name!r}{there}: expected {expected}"
+        )
     return read_weights(weights)
 
 
@@ -204,31 +289,6 @@ def _with_head_of(
             f"{network.weights} is a run of RUL with a network that is not {network.name!r}"
         )
     return RelativeUncertaintyNetwork(network, (channels, side, side), dimension)
-
-
-def _imagenet(name: str) -> dict[str, Tensor]:
-    """torchvision's weights, from its cache or downloaded into it."""
-    if "imagenet" not in NETWORKS[name].weights:
-        having = [other for other, entry in NETWORKS.items() if "imagenet" in entry.weights]
-        raise InputError(
-            f"there are no ImageNet weights for {name!r}: torchvision's are for "
-            f"{' and '.join(having)}"
-        )
-    torchvision = load("torchvision")
-
-    weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
-    try:
-        tensors: dict[str, Tensor] = weights.get_state_dict(
-            map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        reason = str(error).partition("\n")[0][:100]
-        raise InputError(
-            f"the ImageNet weights of {name} could not be loaded ({reason}): download {weights.url} on "
-            f"a computer with internet and put it into {folder}, or give the path of the file as weights"
-        ) from error
-    return tensors
 
 
 def network_name(network: nn.Module) -> str:

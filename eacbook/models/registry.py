@@ -19,12 +19,13 @@ class NetworkEntry:
 
     Attributes:
         build: ``"module:function"``; the function has no arguments, and returns the backbone
-            (``[B,3,H,W]`` to features ``[B,C,h,w]``) and C.
+            (normalised ``[B,3,H,W]`` to features ``[B,C,h,w]``) and C.
         about: a few words for the help.
         recipe: the fields of :class:`eacbook.training.recipe.Recipe` that differ from its defaults.
         eac_weight: the weight of EAC, if none is given.
         gibibytes: the memory that a training on the CPU needs, a rough and safe estimate.
-        weights: the names of published weights that :func:`eacbook.build_network` can download.
+        weights: the published weights that :func:`eacbook.build_network` knows by name, and for each
+            one ``"module:function"``; the function gets the name of the network and returns its tensors.
     """
 
     build: str
@@ -32,7 +33,7 @@ class NetworkEntry:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     eac_weight: float = PAPERS_WEIGHT
     gibibytes: int = 4
-    weights: tuple[str, ...] = ()
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def _published(learning_rate: float) -> dict[str, Any]:
@@ -49,18 +50,27 @@ def _published(learning_rate: float) -> dict[str, Any]:
 
 
 _BACKBONES = "eacbook.models.backbones"
+_IMAGENET = {"imagenet": f"{_BACKBONES}:imagenet_weights"}
 NETWORKS: dict[str, NetworkEntry] = {
     # Trained from scratch, its maps have another scale than those of the paper's networks. The weight
     # was chosen on synthetic validation faces (benchmarks/README.md); on FERPlus 0.25 to 0.5 is better.
     "tiny": NetworkEntry(
         f"{_BACKBONES}:tiny", "for synthetic faces on a CPU", eac_weight=1.5, gibibytes=1
     ),
+    "dlib-face": NetworkEntry(
+        "eacbook.models.dlib_face:dlib_face", "dlib's face recognition network, for photographs",
+        {
+            "epochs": 60, "batch_size": 128, "learning_rate": 4e-4, "schedule": "exponential",
+            "decay": 0.9, "size": 150,
+        },
+        weights={"dlib": "eacbook.models.dlib_face:dlib_weights"},
+    ),
     "resnet18": NetworkEntry(
-        f"{_BACKBONES}:resnet18", "torchvision's", _published(2e-4), weights=("imagenet",)
+        f"{_BACKBONES}:resnet18", "torchvision's", _published(2e-4), weights=_IMAGENET
     ),
     "resnet50": NetworkEntry(
         f"{_BACKBONES}:resnet50", "torchvision's", _published(1e-4),
-        gibibytes=10, weights=("imagenet",),
+        gibibytes=10, weights=_IMAGENET,
     ),
     "resnet18-caffe": NetworkEntry(
         f"{_BACKBONES}:resnet18_caffe", "strides and pools as Caffe does", _published(2e-4)

@@ -1,8 +1,9 @@
-"""Read files of weights. There are three kinds, recognised by their content, not by their name.
+"""Read files of weights. There are four kinds, recognised by their content, not by their name.
 
 The kinds are safetensors (our own runs and checkpoints), files of PyTorch (``torch.save``, new and
-legacy) and a pickle of numpy arrays (VGGFace2's). No code in a file is executed: see
-:mod:`eacbook.models.array_pickle`, and ``torch.load(weights_only=True)``, which makes only tensors.
+legacy), a pickle of numpy arrays (VGGFace2's) and dlib's face recognition network. No code in a file is
+executed: see :mod:`eacbook.models.array_pickle`, and ``torch.load(weights_only=True)``, which makes only
+tensors.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 from eacbook.errors import InputError
 from eacbook.files import read_tensors
 from eacbook.models.array_pickle import read_array_pickle
+from eacbook.models.dlib_face import is_dlib_file, read_dlib_file
 
 SAFE_TORCH = "2.10"
 """In earlier versions ``weights_only`` was not safe (CVE-2025-32434, CVE-2026-24747)."""
@@ -56,6 +58,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             tree = _read_torch(path)
         elif head[8:9] == b"{":
             tree = _read_safetensors(path)
+        elif is_dlib_file(head):
+            tree = read_dlib_file(path)
         else:
             tree = read_array_pickle(path.read_bytes())
     except InputError:
@@ -143,7 +147,7 @@ def _is_plain(tensor: Tensor) -> bool:
 def _not_weights(path: Path, reason: str) -> InputError:
     return InputError(
         f"{path} was not read as weights: {reason}. Expected safetensors, a PyTorch file with tensors "
-        "only, or a pickle of numpy arrays (docs/weights.md)"
+        "only, a pickle of numpy arrays, or dlib's face recognition network (docs/weights.md)"
     )
 
 

@@ -88,6 +88,7 @@ def describe_training(
             ) from error
     describing = [hook for hook in hooks if hook.describe()]
     deciding = {"method": type(method), "network": network, "hooks": list(map(type, describing))}
+    statistics = getattr(network, "statistics", None)
     given = hashlib.sha256(noisy.given.numpy().tobytes())
     return {
         "data": {"name": faces.name, "fingerprint": faces.fingerprint, "train": len(faces.train)},
@@ -97,6 +98,7 @@ def describe_training(
             "name": network_name(network),
             "initial": weights.hexdigest()[:16],
             "structure": describe_structure(network),
+            **({"statistics": statistics} if statistics else {}),
         },
         "recipe": asdict(recipe),
         "hooks": [hook.describe() for hook in describing],

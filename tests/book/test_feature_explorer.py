@@ -116,6 +116,7 @@ def test_the_page_asks_for_nothing(explorer):
     assert re.findall('https?:|//[a-z]+[.]|src=(?!"data:)|@import|url[(]', explorer.html()) == []
 
 
+@pytest.mark.slow
 def test_a_saved_notebook_keeps_a_picture_and_stays_small():
     faces = eb.synthetic_faces(400, 7, 7)
     one = next(iter(small_recording()[0].values()))

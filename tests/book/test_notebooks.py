@@ -18,6 +18,7 @@ builder = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(builder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_saved_notebooks_come_from_their_source(source):
     for path, expected in builder.build(source).items():
@@ -40,6 +41,7 @@ def test_saved_notebooks_were_run_top_to_bottom(path):
     assert 20 <= len(saved.cells) <= 45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_exercises_are_open_in_the_notebook_and_right_in_the_solution(source):
     outputs = {}

@@ -56,6 +56,7 @@ def test_explorer_shows_the_noise_of_its_controls(faces, explorer, kind, rate):
     assert explorer.rate.disabled == (kind == HUMAN)
 
 
+@pytest.mark.slow
 def test_noise_that_is_not_known_for_the_classes_is_left_out(faces, explorer):
     assert explorer.kind.options == (SYMMETRIC, PAIR, HUMAN) and not explorer.left_out.value
     other = NoiseExplorer(replace(faces, classes=(*CLASSES[:6], "contempt")), shown=2)
@@ -111,6 +112,7 @@ def expected_view(attention, probe, epoch, shown, strength, names=("baseline", "
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_attention_explorer_shows_what_its_controls_say(attention):
     assert attention.picture.value == expected_view(attention, 0, 2, GIVEN, 0.65)
     attention.thumbnails[4].click()
@@ -155,6 +157,7 @@ def test_which_class_is_shown(shown, labels, number):
     assert class_shown(shown, 6, CLASSES[:7], labels) == number
 
 
+@pytest.mark.slow
 def test_own_photograph_is_shown_and_a_broken_one_gets_a_sentence(attention, faces):
     before = attention.picture.value
     attention.take_photo(b"no picture at all")

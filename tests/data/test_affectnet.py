@@ -124,6 +124,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("num_classes", [7, 8])
 def test_every_form_gives_the_same_faces(tmp_path, form, num_classes):
@@ -268,6 +269,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_affectnet_is_refused_and_nothing_is_left(tmp_path, case, monkeypatch):

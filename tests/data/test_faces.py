@@ -69,6 +69,7 @@ def small_sets(draw):
     return shape, images
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(small_sets())
 def test_what_is_written_is_what_is_read(small_set):
@@ -332,6 +333,7 @@ def size(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DESCRIPTIONS)
 def test_a_description_that_no_set_can_have_is_refused(prepared, name, size):
     path, change = prepared / "faceset.json", DESCRIPTIONS[name]
@@ -393,6 +395,7 @@ LINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINES)
 def test_a_line_of_labels_that_no_set_can_have_is_refused(prepared, name, size):
     change, message = LINES[name]
@@ -455,6 +458,7 @@ HEADERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_header_that_lies_is_refused(prepared, name, size):
     (prepared / "images.npy").write_bytes(HEADERS[name])

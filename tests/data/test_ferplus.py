@@ -181,6 +181,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_set(tmp_path, form):
     (tmp_path / "source").mkdir()
@@ -235,6 +236,7 @@ def test_what_is_kept_and_dropped_is_counted(tmp_path, labels, num_classes):
     assert sum(kept.values()) + sum(dropped.values()) == len(ROWS)
 
 
+@pytest.mark.slow
 @given(st.tuples(*[st.integers(0, 10)] * 10))
 @example((0,) * 10)
 @example((1,) * 10)
@@ -432,6 +434,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_ferplus_is_refused_and_nothing_is_left(tmp_path, case):
@@ -492,6 +495,7 @@ REORDERINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REORDERINGS)
 @pytest.mark.parametrize("count", [1000, 5000])
 def test_rows_in_another_order_than_the_votes_are_refused(name, count):
@@ -510,6 +514,7 @@ def reordered_within(usages, own, change):
     return np.concatenate([change(parts[0]), *parts[1:]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agreement", [0.5, 0.6, 0.7, 1])
 def test_the_same_order_is_taken_however_well_people_agreed(agreement):
     # The share that agrees by chance comes on top: the true one of 0.5 is 0.57 here.
@@ -667,6 +672,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_set_and_the_next_run_succeeds(tmp_path):
     source, out = csv_with_votes(tmp_path), tmp_path / "out"
     command = [sys.executable, "-c", KILLED_AT_THE_LAST_IMAGE, SCRIPT, source, "--out", out]
@@ -767,6 +773,7 @@ def test_the_real_faces_in_both_forms(tmp_path):
         assert faces.votes.tolist() == whole.votes[index].tolist()
 
 
+@pytest.mark.slow
 @needs_the_real_faces
 def test_the_real_votes():
     path = REAL["fer2013new.csv"]

@@ -59,6 +59,7 @@ def names_of(faces, classes):
     return [Path(name).parent.name for name in faces.files], [classes[i] for i in faces.labels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form", ["folder", "around", "zip", "a zip for each class", "numbers before the names"]
 )
@@ -372,6 +373,7 @@ LOST = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LOST)
 @pytest.mark.parametrize("layout", ["classes", "splits", "splits below", "around", "zip"])
 def test_no_class_vanishes_in_silence(tmp_path, kind, layout):
@@ -414,6 +416,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("below", [False, True], ids=["split/class", "class/split"])
 def test_an_official_split_is_kept_and_said(tmp_path, name, below, capsys):

@@ -64,6 +64,7 @@ def test_ablations_are_methods_of_the_same_grid():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
     data = prepare_stripes(tmp_path / "voted", votes=True)
     (cell,) = make_cells(["coteaching"], [None], [data], kind="annotator", **QUICK)
@@ -76,6 +77,7 @@ def test_annotators_have_a_rate_of_their_own_and_a_method_is_told_it(tmp_path):
     assert list(shown.columns.levels[0]) == ["single annotators' labels"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("methods", "rates", "data", "seeds", "more", "expected"),
     [
@@ -131,6 +133,7 @@ def test_two_sets_of_one_name_cannot_share_a_table(stripes, tmp_path):
         make_cells(["eac"], [0.1], [stripes, str(tmp_path / "stripes")])
 
 
+@pytest.mark.slow
 def test_cells_are_trained_once_and_found_again(stripes, tmp_path, capsys):
     cells = make_cells(["baseline", "eac"], [0.3], [stripes], [0, 1], **QUICK)
     first = run_grid(cells[:3], ALONE, tmp_path)
@@ -146,6 +149,7 @@ def test_cells_are_trained_once_and_found_again(stripes, tmp_path, capsys):
     assert len(list_runs(tmp_path)) == 4
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_told_and_the_others_are_kept(stripes, tmp_path):
     good, bad = make_cells(["baseline"], [0.3], [stripes], [0, 1], **QUICK)
     (outcome,) = run_grid([bad], ALONE, tmp_path)

@@ -117,6 +117,7 @@ class Tied(nn.Module):
         return maps.mean((2, 3)), maps
 
 
+@pytest.mark.slow
 def test_tied_weights_are_stored_resumed_and_found(find):
     with pytest.raises(KeyboardInterrupt, match="first 2 of 3"):
         find(network=Tied(), method=Baseline(), interrupt_at=2 * BATCHES + 1)
@@ -158,6 +159,7 @@ def test_a_found_run_is_described_by_the_same_settings(find):
     assert find(noisy=found.noisy)[1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -180,6 +182,7 @@ def test_a_run_of_other_settings_is_another_run(find, tmp_path, change):
     assert len(list_runs(tmp_path / "runs")) == 2
 
 
+@pytest.mark.slow
 def test_fresh_trains_again_and_replaces_what_was_stored(find, tmp_path):
     find()
     (place,) = list_runs(tmp_path / "runs")
@@ -191,12 +194,14 @@ def test_fresh_trains_again_and_replaces_what_was_stored(find, tmp_path):
     assert [path.name for path in (tmp_path / "runs").glob("[!.]*")] == [place.name]
 
 
+@pytest.mark.slow
 def test_fresh_replaces_a_broken_run(find, stored):
     (stored / NETWORK).write_bytes(b"")
     assert find(fresh=True)[1] == 3 * BATCHES
     assert find()[1] == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_at_the_next_call(find, tmp_path):
     with pytest.raises(
         KeyboardInterrupt, match="first 2 of 3 epochs are kept, and the same call goes"
@@ -214,6 +219,7 @@ def test_an_interrupted_run_goes_on_at_the_next_call(find, tmp_path):
     assert {path.name for path in place.iterdir()} == {FACTS, NETWORK, TENSORS}
 
 
+@pytest.mark.slow
 def test_fresh_forgets_an_interrupted_run_and_says_how_to_go_on(find):
     with pytest.raises(KeyboardInterrupt, match="are kept, and the same call without fresh"):
         find(interrupt_at=2 * BATCHES + 2, fresh=True)
@@ -247,6 +253,7 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [FACTS, NETWORK, TENSORS])
 @pytest.mark.parametrize(
     "damage",
@@ -260,6 +267,7 @@ def test_a_broken_run_is_refused_and_says_what_to_do(find, stored, name, damage)
     assert str(stored) in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [FACTS, NETWORK, TENSORS])
 def test_one_changed_bit_is_noticed(find, stored, name):
     path, whole = stored / name, (stored / name).read_bytes()
@@ -359,6 +367,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "value"), CHANGES)
 def test_a_description_of_another_form_is_refused_and_the_list_goes_on(find, stored, where, value):
     """Also where the checksum was made to fit."""
@@ -412,6 +421,7 @@ def test_a_run_that_cannot_be_read_is_not_called_broken(find, stored, name, monk
         assert [row["method"] for row in run_rows([stored])] == ["(cannot be read)"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="rights of files are those of POSIX")
 def test_files_have_the_rights_that_the_umask_leaves(find, tmp_path):
     before = os.umask(0o027)
@@ -456,6 +466,7 @@ class Killed(BaseException):
 OPERATIONS = [*((False, at) for at in range(0, 6, 2)), *((True, at) for at in range(0, 10, 3))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fresh", "at"), OPERATIONS)
 def test_a_kill_while_a_run_is_stored_or_replaced_leaves_nothing_behind(
     find, stored, tmp_path, monkeypatch, fresh, at
@@ -488,6 +499,7 @@ def test_a_kill_while_a_run_is_stored_or_replaced_leaves_nothing_behind(
     assert find()[1] == 0
 
 
+@pytest.mark.slow
 def test_temporary_files_of_killed_processes_are_removed(find, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         find(interrupt_at=BATCHES + 1)

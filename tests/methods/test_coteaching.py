@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import Scripted, batch, leaf, numpy_cross_entropy, small_network, striped_faces
+from conftest import QUICK, Scripted, batch, leaf, numpy_cross_entropy, small_network, striped_faces
 
-from eacbook.errors import InputError
 from eacbook.methods import CoTeaching
 from eacbook.models.networks import build_network
 from eacbook.noise.inject import inject_noise
@@ -89,9 +88,12 @@ def test_the_peer_begins_elsewhere_and_always_at_the_same_place():
     assert not torch.equal(one, networks[0].fc.weight)
 
 
-def test_a_network_that_cannot_be_built_again_is_refused():
-    with pytest.raises(InputError, match="needs a second network and can build one only for: tiny"):
-        CoTeaching(0.3).extend(small_network(), 16, 0)
+def test_a_reader_s_own_network_gets_a_peer_and_trains():
+    faces = striped_faces()
+    noisy = inject_noise(faces.train.labels, 0.25, 3)
+    run = train(CoTeaching(0.3), small_network(), faces, noisy, **QUICK)
+    first, second = run.network, run.network.peer
+    assert not torch.equal(first.fc.weight, second.fc.weight)
 
 
 def test_in_training_the_selected_labels_become_cleaner_than_the_given_ones():

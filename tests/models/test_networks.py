@@ -23,6 +23,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "pixels", "cells"), CASES)
 def test_logits_are_the_mean_of_the_maps_and_the_bias(name, pixels, cells):
     network = build_network(name, 5).eval()
@@ -116,6 +117,7 @@ def caffe_resnet(state, images, depths, strides):
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "depths", "strides"),
     [("resnet18", (2, 2, 2, 2), (2, 1)), ("resnet50", (3, 4, 6, 3), (2, 1, 1))],
@@ -143,6 +145,7 @@ def test_the_caffe_style_networks_compute_what_their_weights_were_trained_for(
     assert (others - features).abs().mean() > 0.1 * features.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18-caffe", "resnet50-caffe"])
 def test_the_sizes_of_the_papers_maps(name):
     """224 pixels become 112, 56 by the pooling that rounds up, and in the end 7."""
@@ -158,6 +161,7 @@ def test_the_sizes_of_the_papers_maps(name):
     assert maps.shape == (1, 7, 7, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet18-caffe", "resnet50-caffe"])
 def test_the_parts_of_a_resnet_keep_their_published_names(name):
     import torchvision

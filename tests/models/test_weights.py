@@ -102,6 +102,7 @@ def test_our_own_files_bring_the_classifier_where_it_fits(name, tmp_path):
     assert "left at random because of another shape: fc.weight, fc.bias" in str(other.weights_match)
 
 
+@pytest.mark.slow
 def test_a_classifier_of_strangers_is_left_out_though_it_fits(tmp_path):
     path = torch_file(tmp_path / "seven_things.pth", published(classes=7))
     network = build_network("resnet18", 7, weights=path, seed=3)
@@ -109,6 +110,7 @@ def test_a_classifier_of_strangers_is_left_out_though_it_fits(tmp_path):
     assert network.weights_match.missing == ("fc.weight", "fc.bias")
 
 
+@pytest.mark.slow
 def test_a_part_of_the_backbone_that_does_not_match_is_warned_of(tmp_path):
     tensors = published()
     del tensors["layer4.1.bn2.bias"]
@@ -151,6 +153,7 @@ def test_what_others_put_in_front_of_names_comes_off(prefix, tmp_path):
 CHILDREN = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("front", ["features.", "module.features.", ""])
 def test_the_numbered_names_of_eac_scn_and_rul(front, tmp_path):
     tensors = published(classes=7)
@@ -246,6 +249,7 @@ def test_two_networks_in_one_file_are_not_mixed(tmp_path):
         build_network("tiny", 7, weights=torch_file(tmp_path / "two.pth", both))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", [Baseline(), CoTeaching(noise_rate=0.25), SCN(), RUL(), EAC()], ids=lambda m: m.name
 )
@@ -273,6 +277,7 @@ def test_a_run_of_every_method_brings_its_classifier(method, faces, noisy, tmp_p
     assert not torch.equal(peers.fc.weight, peers.peer.fc.weight), "or they would stay the same"
 
 
+@pytest.mark.slow
 def test_what_matches_is_no_reason_for_a_warning(tmp_path):
     path = torch_file(tmp_path / "whole.pth", published())
     with warnings.catch_warnings():
@@ -289,6 +294,7 @@ def test_weights_of_another_network_are_refused_with_the_names_of_both_sides(tmp
     assert same_weights(network, build_network("tiny", 7, seed=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "name"), [("resnet50", "resnet18"), ("resnet18", "resnet50-caffe")]
 )
@@ -325,6 +331,7 @@ def cached(hub, name):
     return hub / url.rpartition("/")[2]
 
 
+@pytest.mark.slow
 def test_imagenet_comes_from_the_cache_of_torchvision(hub):
     tensors = published("resnet18")
     torch_file(cached(hub, "resnet18"), tensors)
@@ -362,14 +369,21 @@ def test_a_hostile_file_in_torchvisions_cache_is_not_executed(hub, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("name", [name for name, entry in NETWORKS.items() if not entry.weights])
-def test_networks_without_imagenet_weights_say_so(name):
-    with pytest.raises(
-        InputError, match=f"no ImageNet weights for '{name}'.*resnet18 and resnet50"
-    ):
-        build_network(name, 7, weights="imagenet")
+@pytest.mark.parametrize(
+    "name, weights, expected",
+    [
+        *((name, "imagenet", r"\(these are for resnet18 and resnet50\): expected .*a file")
+          for name, entry in NETWORKS.items() if "imagenet" not in entry.weights),
+        ("resnet18", "dlib", r"\(these are for dlib-face\): expected 'imagenet' or a file"),
+        ("dlib-face", "nowhere.dat", "expected 'dlib' or a file"),
+    ],
+)  # fmt: skip
+def test_weights_of_another_network_are_refused_by_name(name, weights, expected):
+    with pytest.raises(InputError, match=f"no weights '{weights}' for '{name}'.*{expected}"):
+        build_network(name, 7, weights=weights)
 
 
+@pytest.mark.slow
 def test_half_precision_and_safetensors_by_others_are_read(tmp_path):
     tensors = {n: t.half() if t.is_floating_point() else t for n, t in published().items()}
     save_file(tensors, tmp_path / "model.safetensors")

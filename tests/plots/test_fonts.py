@@ -56,6 +56,7 @@ def pixels(picture):
     return picture.size, np.asarray(picture).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.filterwarnings("ignore:no font here")
@@ -91,6 +92,7 @@ def test_an_installed_font_is_used_where_it_has_the_letters():
     assert font_for("χαρά", 17).getname()[0] != ImageFont.load_default(17).getname()[0]
 
 
+@pytest.mark.slow
 def test_a_font_of_signs_alone_is_no_font_for_names(monkeypatch):
     """Beside a name stand English words, in the same line and font."""
     has = fonts._has
@@ -107,6 +109,7 @@ def test_letters_that_must_be_joined_are_left_to_those_who_can(monkeypatch):
     assert drawable(("فرح", "fear")) == ("class 1", "fear")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_fonts")
 def test_numbers_are_explained_in_a_warning_or_beside_the_picture():
     names = ("高兴", "悲伤")
@@ -122,6 +125,7 @@ def test_numbers_are_explained_in_a_warning_or_beside_the_picture():
     assert explorer.box.children[-1].value == "class 1: 高兴"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_fonts")
 @pytest.mark.filterwarnings("ignore:no font here")
 def test_every_picture_draws_the_numbers():

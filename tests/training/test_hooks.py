@@ -77,6 +77,7 @@ class Ends(Hook):
 # ---------------------------------------------------------------------------- interrupts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [2, None])
 def test_an_interrupt_goes_through_and_says_what_is_kept(faces, noisy, tmp_path, batch):
     ends = Ends()
@@ -106,6 +107,7 @@ def test_a_hook_may_stop_the_training(faces, noisy):
     assert len(run.rows) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [2, None])
 def test_an_error_of_a_hook_goes_through_and_every_hook_is_ended(faces, noisy, batch):
     before, after = Ends(), Ends()
@@ -162,6 +164,7 @@ def test_sample_losses_are_kept_in_the_order_of_the_training_set(faces, noisy):
     assert torch.equal(kept, torch.arange(96.0).expand(4, 96)), "though the batches were shuffled"
 
 
+@pytest.mark.slow
 def test_sample_losses_of_a_method_that_gives_none_are_refused(faces, noisy):
     with pytest.raises(InputError, match="baseline gives no losses of its samples"):
         train(Silent(), small_network(), faces, noisy, hooks=[SampleLosses()], **QUICK)
@@ -171,6 +174,7 @@ def test_sample_losses_of_a_method_that_gives_none_are_refused(faces, noisy):
     train(Silent(), small_network(), faces, noisy, **QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reached", "patience", "epochs", "best"),
     [
@@ -320,6 +324,7 @@ def resume(faces, noisy, path, method=None, hooks=(), **recipe):
     )
 
 
+@pytest.mark.slow
 def test_a_whole_run_is_not_trained_again(faces, noisy, tmp_path):
     path = tmp_path / "checkpoint"
     first, counter = resume(faces, noisy, path), Ends()
@@ -330,6 +335,7 @@ def test_a_whole_run_is_not_trained_again(faces, noisy, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_from_a_checkpoint_with_its_best_weights(faces, noisy, tmp_path):
     def stopping():
         return EarlyStopping(patience=2)
@@ -348,6 +354,7 @@ def test_early_stopping_goes_on_from_a_checkpoint_with_its_best_weights(faces, n
     assert same_weights(resumed.network, whole.network)
 
 
+@pytest.mark.slow
 def test_the_progress_bar_of_a_resumed_run_starts_where_it_stands(faces, noisy, tmp_path):
     interrupted(faces, noisy, tmp_path / "checkpoint")
     progress = Progress()
@@ -356,6 +363,7 @@ def test_the_progress_bar_of_a_resumed_run_starts_where_it_stands(faces, noisy, 
     assert progress.bar.n == progress.bar.total == 4 * BATCHES
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_threads_with_which_it_began(faces, noisy, tmp_path, monkeypatch):
     """However many cores are free by then: the number decides the last bits."""
     monkeypatch.setattr(setup, "choose_threads", lambda: 2)
@@ -369,6 +377,7 @@ def test_a_run_goes_on_with_the_threads_with_which_it_began(faces, noisy, tmp_pa
     assert same_weights(resumed.network, whole.network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -386,6 +395,7 @@ def test_a_checkpoint_of_other_settings_is_refused(faces, noisy, tmp_path, chang
         resume(faces, noisy, tmp_path / "checkpoint", **change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "empty", "noise", "no facts", "other facts"])
 def test_a_broken_checkpoint_is_refused(faces, noisy, tmp_path, damage):
     path = tmp_path / "checkpoint"
@@ -406,6 +416,7 @@ def test_a_broken_checkpoint_is_refused(faces, noisy, tmp_path, damage):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.slow
 def test_one_changed_bit_of_a_checkpoint_is_noticed(faces, noisy, tmp_path):
     path = tmp_path / "checkpoint"
     interrupted(faces, noisy, path)
@@ -418,6 +429,7 @@ def test_one_changed_bit_of_a_checkpoint_is_noticed(faces, noisy, tmp_path):
             resume(faces, noisy, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -45,6 +45,7 @@ def trained(faces, noisy, tmp_path_factory):
     return run, networks.found
 
 
+@pytest.mark.slow
 def test_the_maps_of_probes_and_mirror_images_come_back(trained):
     run, found = trained
     recorded = Recorded.of(run)
@@ -83,6 +84,7 @@ def test_what_is_kept_is_small_and_the_labels_are_those_of_the_rows(trained):
     assert torch.equal(recorded.true, run.noisy.true[recorded.rows])
 
 
+@pytest.mark.slow
 def test_recording_changes_nothing_about_the_training(faces, noisy):
     arguments = Baseline(), small_network(), faces, noisy
     plain = train(*arguments, **SHORT)

@@ -72,6 +72,7 @@ class Spying(Method):
 # ---------------------------------------------------------------------------- the same stream
 
 
+@pytest.mark.slow
 def test_two_methods_see_the_same_faces_in_the_same_order_and_the_same_first_view(faces, noisy):
     spies = [Spying(Baseline()), Spying(EAC(weight=1.0))]
     for spy in spies:
@@ -97,6 +98,7 @@ def test_every_epoch_shows_every_face_once_in_an_order_of_its_own(faces, noisy):
     assert len({tuple(order) for order in orders.tolist()}) == 3
 
 
+@pytest.mark.slow
 def test_the_batches_of_an_epoch_can_be_looked_at_outside_the_training(faces, noisy):
     spy = Spying(EAC())
     train(spy, small_network(), faces, noisy, seed=5, **QUICK)
@@ -108,6 +110,7 @@ def test_the_batches_of_an_epoch_can_be_looked_at_outside_the_training(faces, no
         assert torch.equal(batch.mirrored(RandomErasing()), views[1])
 
 
+@pytest.mark.slow
 def test_another_seed_draws_another_order(faces, noisy):
     spies = [Spying(Baseline()), Spying(Baseline())]
     for seed, spy in enumerate(spies):
@@ -236,6 +239,7 @@ class Watching(nn.Module):
         return self.network.classify(features)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_for_training_alone_and_ends_near_float32(faces, noisy):
     runs = {
         precision: train(
@@ -252,6 +256,7 @@ def test_bfloat16_is_for_training_alone_and_ends_near_float32(faces, noisy):
     assert one != other and one == pytest.approx(other, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_losses_are_of_float32_under_bfloat16(faces, noisy, method, monkeypatch):
     seen, real = set(), functional.cross_entropy
@@ -296,12 +301,14 @@ def train_without_values(monkeypatch, method, faces, noisy, **recipe):
         train(method, build_network("tiny", 3), faces, noisy, **recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [None, 24])
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_no_step_waits_for_a_value(faces, noisy, method, size, monkeypatch):
     train_without_values(monkeypatch, method, faces, noisy, size=size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question",
     [Tensor.item, bool, Tensor.cpu, lambda loss: loss[loss > 0]],
@@ -316,6 +323,7 @@ def test_a_step_that_waits_for_a_value_would_be_noticed(faces, noisy, question, 
 # ---------------------------------------------------------------------------- the same end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Baseline(), EAC(weight=0.5)])
 def test_the_same_seed_ends_in_the_same_weights_and_another_seed_elsewhere(faces, noisy, method):
     torch.manual_seed(1)
@@ -340,6 +348,7 @@ class Drawing(Method):
         return {"loss": network(batch.original(None))[0].square().mean()}
 
 
+@pytest.mark.slow
 def test_layers_draw_anew_in_every_batch_and_again_the_same_for_the_same_seed(faces, noisy):
     one, again, other = Drawing(), Drawing(), Drawing()
     for method, seed in ((one, 3), (again, 3), (other, 4)):
@@ -362,6 +371,7 @@ def test_training_touches_neither_the_callers_network_nor_the_random_state(faces
     assert not run.network.training
 
 
+@pytest.mark.slow
 def test_a_trivial_set_is_learnt(faces):
     clean = inject_noise(faces.train.labels, 0.0, 3)
     recipe = QUICK | {"epochs": 12, "batch_size": 16}
@@ -391,6 +401,7 @@ def test_a_single_face_that_remains_joins_the_batch_before(count, batch_size, si
     assert split_batches(count, batch_size) == sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_no_method_sees_a_batch_of_one_and_a_joined_batch_resumes(method, tmp_path):
     faces = striped_faces(train=65)
@@ -406,6 +417,7 @@ def test_no_method_sees_a_batch_of_one_and_a_joined_batch_resumes(method, tmp_pa
     assert same_weights(resumed.network, whole.network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("train_faces", "batch_size", "message"),
     [(1, 32, "there is one training face"), (33, 1, "batch_size is 1")],
