@@ -5,8 +5,9 @@
 *At once* is the product: :class:`eacbook.augment.streams.Streams`. *Stateless* makes a generator from
 (seed, stream, epoch, batch) for each batch, and draws what EAC's two views need. Its camera noise is
 drawn anew for each picture, or cut from one strip for each batch. All are timed in turns on one thread.
-Prints the milliseconds a step that the numbers take, and their share of a step of ``tiny`` (48 pixels,
-batches of 64, EAC). Writes ``benchmarks/results/streams.json``.
+Prints the milliseconds a step that the numbers take, and their share of a step of EAC. The step of
+``tiny`` is measured here. The others were measured on an H100, which waits while a processor draws.
+Writes ``benchmarks/results/streams.json``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from itertools import product
 
 import torch
 from results import keep
@@ -24,19 +26,26 @@ from eacbook.augment.erasing import RandomErasing
 from eacbook.augment.streams import CAMERA_NOISE_VARIANCE, Streams
 from eacbook.training.batches import split_batches, stream_seed
 
-FACES, BATCH, SIDE, ROUNDS = 3000, 64, 48, 15
-LENGTH = 3 * SIDE * SIDE
+FACES, ROUNDS = 3000, 15
+STEPS = {
+    "tiny, this CPU": (48, 64, None),
+    "tiny, H100": (48, 64, 5.1),
+    "dlib-face, H100": (150, 128, 28.6),
+    "resnet18, H100": (224, 32, 14.6),
+}
+"""Of each network: pixels, faces in a batch, and milliseconds of a step of EAC (``docs/gpu.md``)."""
 
 
-def at_once(epoch: int, counts: list[int]) -> None:
+def at_once(epoch: int, counts: list[int], side: int) -> None:
     streams = Streams(lambda name: stream_seed(0, name, epoch), counts)
     for batch in range(len(counts)):
-        streams.noise(batch, LENGTH)
+        streams.noise(batch, 3 * side**2)
         for view in ("original", "mirrored"):
-            streams.rectangles(batch, view, RandomErasing(), SIDE, SIDE)
+            streams.rectangles(batch, view, RandomErasing(), side, side)
 
 
-def stateless(epoch: int, counts: list[int], strip: bool) -> None:
+def stateless(epoch: int, counts: list[int], side: int, strip: bool) -> None:
+    own_length = 3 * side**2
     for batch, count in enumerate(counts):
 
         def generator(stream: str, batch: int = batch) -> torch.Generator:
@@ -44,24 +53,25 @@ def stateless(epoch: int, counts: list[int], strip: bool) -> None:
 
         own = generator("camera")
         chosen = (torch.rand(count, generator=own) < 0.5).nonzero().squeeze(1)
-        length = 4 * LENGTH if strip else len(chosen) * LENGTH
+        length = 4 * own_length if strip else len(chosen) * own_length
         noise = torch.randn(length, generator=own)
         noise = noise.mul_(math.sqrt(CAMERA_NOISE_VARIANCE)).floor_().to(torch.int16)
         if strip:
             places = torch.full((count,), length)
-            places[chosen] = torch.randint(3 * LENGTH + 1, chosen.shape, generator=own)
-            functional.pad(noise, (0, LENGTH)).unfold(0, LENGTH, 1).index_select(0, places)
+            places[chosen] = torch.randint(length - own_length + 1, chosen.shape, generator=own)
+            padded = functional.pad(noise, (0, own_length))
+            padded.unfold(0, own_length, 1).index_select(0, places)
         else:
-            runs = torch.zeros(count, LENGTH, dtype=torch.int16)
-            runs[chosen] = noise.view(-1, LENGTH)
+            runs = torch.zeros(count, own_length, dtype=torch.int16)
+            runs[chosen] = noise.view(-1, own_length)
         for view in ("original", "mirrored"):
-            RandomErasing().rectangles([count], SIDE, SIDE, generator(view))
+            RandomErasing().rectangles([count], side, side, generator(view))
 
 
 CONTESTANTS = {
     "at once": at_once,
-    "stateless, a strip for each batch": lambda epoch, counts: stateless(epoch, counts, True),
-    "stateless, noise for each picture": lambda epoch, counts: stateless(epoch, counts, False),
+    "stateless, a strip for each batch": lambda *epoch: stateless(*epoch, strip=True),
+    "stateless, noise for each picture": lambda *epoch: stateless(*epoch, strip=False),
 }
 
 
@@ -75,22 +85,27 @@ def seconds_of_a_step() -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    counts = split_batches(FACES, BATCH)
-    rows = []
-    for number in range(ROUNDS):
-        for name, draw in CONTESTANTS.items():
+    rows, steps = [], {}
+    for network, (side, batch, step) in STEPS.items():
+        counts = split_batches(FACES, batch)
+        for number, (name, draw) in product(range(ROUNDS), CONTESTANTS.items()):
             began = time.perf_counter()
-            draw(number, counts)
-            rows.append({"round": number, "contestant": name})
-            rows[-1]["milliseconds"] = 1000 * (time.perf_counter() - began) / len(counts)
-    step = 1000 * seconds_of_a_step()
-    keep("streams", rows, "cpu", step_milliseconds=step)
-    print(f"a step: {step:.1f} ms")
-    for name in CONTESTANTS:
-        own = [row["milliseconds"] for row in rows if row["contestant"] == name]
-        middle = statistics.median(own)
-        spread = f"({min(own):.2f} to {max(own):.2f}, n {len(own)})"
-        print(f"{name}: {middle:.2f} ms a step {spread}, {middle / step:.1%} of it")
+            draw(number, counts, side)
+            taken = 1000 * (time.perf_counter() - began) / len(counts)
+            rows.append({"network": network, "contestant": name, "milliseconds": taken})
+        step = step or 1000 * seconds_of_a_step()
+        print(f"{network}: a step {step:.1f} ms")
+        for name in CONTESTANTS:
+            own = [
+                row["milliseconds"]
+                for row in rows
+                if row["network"] == network and row["contestant"] == name
+            ]
+            middle = statistics.median(own)
+            spread = f"({min(own):.2f} to {max(own):.2f}, n {len(own)})"
+            print(f"  {name}: {middle:.2f} ms a step {spread}, {middle / step:.1%} of it")
+        steps[network] = step
+    keep("streams", rows, "cpu", step_milliseconds=steps)
 
 
 if __name__ == "__main__":

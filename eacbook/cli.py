@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         "eacbook train --method eac --noise 0.3\n"
         "  eacbook train --method eac:weight=2,erasing=false\n"
         "  eacbook train --data data/ferplus --method eac --noise 0.3 --limit 2000 --epochs 2\n"
-        "  eacbook train --data data/ferplus --network resnet18 --weights imagenet --size 112\n"
+        "  eacbook train --data data/ferplus --network dlib-face --weights dlib --limit 500\n"
         "  torchrun --nproc-per-node 4 -m eacbook train --data data/ferplus --network resnet18",
     )  # fmt: skip
     train.add_argument("--data", default="synthetic", help="'synthetic' or a prepared folder")
@@ -101,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
         "trained again, so the same command continues after an interruption.",
         "eacbook table\n"
         "  eacbook table --methods baseline eac eac:weight=2 --noise 0.3 --seeds 0 1 2 3 4\n"
-        "  eacbook table --data data/rafdb data/ferplus --network resnet18 --weights FILE\n"
+        "  eacbook table --data data/ferplus --network dlib-face --weights dlib\n"
         "  eacbook table --cluster ray://head-node:10001 --folder /shared/runs",
     )  # fmt: skip
     table.add_argument(
@@ -326,7 +326,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", default="tiny", help=f"{networks} (tiny)")
     parser.add_argument(
         "--weights", metavar="WEIGHTS",
-        help="imagenet, or a file of face-pretrained weights (random weights)",
+        help=f"{_known_weights()}, or a file (random weights)",
     )  # fmt: skip
     parser.add_argument("--epochs", type=_whole, help=_own("epochs"))
     parser.add_argument("--batch-size", type=_whole, help=_own("batch_size"))
@@ -338,6 +338,15 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", help="float32, or bfloat16: faster if the hardware supports it (float32)"
     )
+
+
+def _known_weights() -> str:
+    """The published weights that have names, with their networks: ``dlib (for dlib-face)``."""
+    networks: dict[str, list[str]] = {}
+    for name, entry in NETWORKS.items():
+        for weights in entry.weights:
+            networks.setdefault(weights, []).append(name)
+    return ", ".join(f"{weights} (for {', '.join(n)})" for weights, n in networks.items())
 
 
 def _own(field: str) -> str:

@@ -116,7 +116,7 @@ def make_cells(
     choice("network", network, NETWORKS)
     limit = None if limit is None else whole_number("limit", limit, 1)
     # Workers may have another working directory, and one folder can have several paths.
-    if weights not in (None, "imagenet"):
+    if weights is not None and weights not in NETWORKS[network].weights:
         weights = str(Path(path_name("weights", weights)).resolve())
     if kind not in ("symmetric", "pair", "annotator"):
         raise InputError(f"the grid's noise is symmetric, pair or annotator, got {kind!r}")
