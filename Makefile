@@ -48,7 +48,7 @@ test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by thems
 # A build folder from before would still install modules that are gone.
 test-colab: $(COLAB_READY)  ## the notebooks on the packages of Colab, none of which may move (EACBOOK_RUNS=folder of runs)
 	rm -rf build
-	$(COLAB)/python -m pip install --quiet --disable-pip-version-check ".[book]"
+	$(COLAB)/python -m pip install --quiet --disable-pip-version-check ".[book,faces]"
 	$(COLAB)/python tests/colab/check_stack.py
 	export EACBOOK_RUNS=$(or $(abspath $(EACBOOK_RUNS)),$$(mktemp -d)) && $(COLAB)/python $(NBVAL)
 

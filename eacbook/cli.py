@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eacbook import __version__, terminal
-from eacbook.checks import read_real_number, read_whole_number, real_number
+from eacbook.checks import choice, read_real_number, read_whole_number, real_number
 from eacbook.data.prepare import SETS, prepare
 from eacbook.errors import InputError
 from eacbook.extras import install_line
@@ -70,7 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
         "eacbook train --method eac --noise 0.3\n"
         "  eacbook train --method eac:weight=2,erasing=false\n"
         "  eacbook train --data data/ferplus --method eac --noise 0.3 --limit 2000 --epochs 2\n"
-        "  eacbook train --data data/ferplus --network dlib-face --weights dlib --limit 500\n"
+        "  eacbook train --data data/ferplus --network dlib-face --weights dlib --laptop "
+        "--limit 500\n"
         "  torchrun --nproc-per-node 4 -m eacbook train --data data/ferplus --network resnet18",
     )  # fmt: skip
     train.add_argument("--data", default="synthetic", help="'synthetic' or a prepared folder")
@@ -328,6 +329,10 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="WEIGHTS",
         help=f"{_known_weights()}, or a file (random weights)",
     )  # fmt: skip
+    parser.add_argument(
+        "--laptop", action="store_true",
+        help=f"train with the smaller recipe for a CPU; for {', '.join(_having_laptop())}",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=_whole, help=_own("epochs"))
     parser.add_argument("--batch-size", type=_whole, help=_own("batch_size"))
     parser.add_argument("--size", type=_whole, help=f"pixels; {_own('size')}")
@@ -338,6 +343,11 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", help="float32, or bfloat16: faster if the hardware supports it (float32)"
     )
+
+
+def _having_laptop() -> list[str]:
+    """The networks with a smaller recipe for a CPU."""
+    return [name for name, entry in NETWORKS.items() if entry.laptop]
 
 
 def _known_weights() -> str:
@@ -360,9 +370,15 @@ def _own(field: str) -> str:
 
 def _recipe(options: argparse.Namespace) -> dict:
     """The fields of the recipe that the user chose; the network's own recipe has the others."""
+    laptop = NETWORKS[choice("network", options.network, NETWORKS)].laptop
+    if options.laptop and not laptop:
+        raise InputError(
+            f"--laptop: {options.network} has no smaller recipe, only {', '.join(_having_laptop())}"
+        )
     names = ("epochs", "batch_size", "learning_rate", "size", "balanced", "precision")
     chosen = {name: getattr(options, name, None) for name in names}
-    return {name: value for name, value in chosen.items() if value is not None}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    return {**(laptop if options.laptop else {}), **chosen}
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -5,13 +5,13 @@ from typing import ClassVar
 import pytest
 from torch import nn
 
-from eacbook.cli import build_parser
+from eacbook.cli import _recipe, build_parser
 from eacbook.errors import InputError
 from eacbook.experiments.grid import make_cells
 from eacbook.methods import METHODS, Baseline, parse_method
 from eacbook.models.networks import build_network
 from eacbook.models.registry import NETWORKS, NetworkEntry
-from eacbook.training.recipe import recipe_of
+from eacbook.training.recipe import Recipe, recipe_of
 
 
 class Patient(Baseline):
@@ -60,3 +60,18 @@ def test_errors_list_them(registered):
         parse_method("impatient")
     with pytest.raises(InputError, match="expected .*narrow"):
         build_network("wide", 4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_recipes_of_a_network_are_recipes(name):
+    entry = NETWORKS[name]
+    assert recipe_of(name) == Recipe(**entry.recipe)
+    assert not entry.laptop or Recipe(**entry.laptop) != recipe_of(name)
+
+
+def test_the_smaller_recipe_fills_what_the_command_line_leaves_open():
+    parse = build_parser().parse_args
+    options = parse(["train", "--network", "dlib-face", "--laptop", "--epochs", "2"])
+    assert _recipe(options) == {**NETWORKS["dlib-face"].laptop, "epochs": 2}
+    with pytest.raises(InputError, match="--laptop: tiny has no smaller recipe, only dlib-face"):
+        _recipe(parse(["train", "--laptop"]))
