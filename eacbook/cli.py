@@ -1,4 +1,4 @@
-"""The ``eacbook`` command: ``demo``, ``train``, ``table``, ``prepare``, ``runs`` and ``lab``."""
+"""The ``eacbook`` command: ``demo``, ``train``, ``table``, ``noise``, ``prepare``, ``runs``, ``lab``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eacbook import __version__, terminal
-from eacbook.checks import choice, read_real_number, read_whole_number, real_number
+from eacbook.checks import choice, path_name, read_real_number, read_whole_number, real_number
 from eacbook.data.prepare import SETS, prepare
 from eacbook.errors import InputError
 from eacbook.extras import install_line
@@ -20,6 +22,11 @@ from eacbook.methods import METHODS
 from eacbook.models.registry import NETWORKS
 from eacbook.training.recipe import recipe_of
 
+if TYPE_CHECKING:
+    from eacbook.data.faces import FaceData
+    from eacbook.noise.labels import NoisyLabels
+
+NOISE_KINDS = "symmetric, pair, or annotator (one person's vote; needs a set with votes)"
 LESS_MEMORY = "take a smaller --size or --batch-size, fewer images (--limit) or fewer --workers"
 FIRST_NOTEBOOK = Path("notebooks/01_label_noise.ipynb")
 
@@ -53,7 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = terminal.Parser(prog="eacbook", description=sys.modules["eacbook"].__doc__)
     parser.add_argument("--version", action="version", version=f"eacbook {__version__}")
     methods = f"{', '.join(METHODS)}; with hyperparameters eac:weight=2,erasing=false"
-    commands = parser.add_subparsers(required=True, metavar="{demo,train,table,prepare,runs,lab}")
+    commands = parser.add_subparsers(
+        required=True, metavar="{demo,train,table,noise,prepare,runs,lab}"
+    )
 
     demo = _add(
         commands, "demo", _demo,
@@ -138,6 +147,24 @@ def build_parser() -> argparse.ArgumentParser:
     _add_device(table)
     _add_folder(table)
 
+    noise = _add(
+        commands, "noise", _noise,
+        "Make some labels of a set wrong, and write all of them into a file in the form that the "
+        "papers publish: a line for each training image, with its name and its label. Labels count "
+        "from 1. With the same rate, kind and seed, 'eacbook train' has the same labels.",
+        "eacbook noise data/rafdb --rate 0.3 --out noise30.txt\n"
+        "  eacbook noise data/ferplus --kind annotator --seed 1 --out annotator.txt\n"
+        "  eacbook train --data data/rafdb --noise-file noise30.txt",
+    )  # fmt: skip
+    noise.add_argument("data", metavar="DATA", help="'synthetic' or a prepared folder")
+    noise.add_argument(
+        "--rate", type=_real,
+        help="share of wrong labels, 0 to 1 (0.3 for symmetric and pair)",
+    )  # fmt: skip
+    noise.add_argument("--kind", default="symmetric", help=NOISE_KINDS)
+    noise.add_argument("--seed", type=_whole, default=0, help="seed of the noise (0)")
+    noise.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file")
+
     sets = "\n".join(f"  {name:<10} {what}" for name, (_, what) in SETS.items())
     preparing = _add(
         commands, "prepare", _prepare,
@@ -181,7 +208,7 @@ def _train_one(options: argparse.Namespace) -> None:
     from eacbook.experiments.runs import find_or_train, summary_rows
     from eacbook.methods import parse_method
     from eacbook.models.networks import build_network
-    from eacbook.noise.inject import inject_noise, noise_from_file
+    from eacbook.noise.inject import noise_from_file
     from eacbook.training.hooks import Progress
 
     whole = load_faces(options.data)
@@ -201,12 +228,7 @@ def _train_one(options: argparse.Namespace) -> None:
     else:
         if options.noise_file_from is not None:
             raise InputError("--noise-file-from needs --noise-file, which is not given")
-        rated = options.noise_kind != "annotator" and options.noise is None
-        rate = 0.3 if rated else options.noise
-        noisy = inject_noise(
-            train.labels, rate, classes, options.noise_kind, options.seed,
-            classes=faces.classes, votes=train.votes,
-        )  # fmt: skip
+        noisy = _wrong_labels(faces, options.noise, options.noise_kind, options.seed)
     network = build_network(options.network, classes, weights=options.weights, seed=options.seed)
     if network.weights_match:
         print(network.weights_match)
@@ -224,6 +246,35 @@ def _train_one(options: argparse.Namespace) -> None:
     if run.stored:
         print(f"Found the stored run in {options.folder}; --fresh trains it again.")
     print("\n" + terminal.text_table(summary_rows({method.name: run})))
+
+
+def _wrong_labels(faces: FaceData, rate: float | None, kind: str, seed: int) -> NoisyLabels:
+    """The labels of the training faces, some of them wrong; without a rate the kind has its own."""
+    from eacbook.noise.inject import inject_noise
+
+    if rate is None and kind != "annotator":
+        rate = 0.3
+    train = faces.train
+    return inject_noise(
+        train.labels, rate, faces.num_classes, kind, seed, classes=faces.classes, votes=train.votes
+    )
+
+
+def _noise(options: argparse.Namespace) -> None:
+    from eacbook.data.faces import load_faces
+    from eacbook.noise.label_files import write_label_file
+
+    out = Path(path_name("--out", options.out))
+    if out.exists():
+        raise InputError(f"{out} exists already; remove it or choose another --out")
+    faces = load_faces(options.data)
+    noisy = _wrong_labels(faces, options.rate, options.kind, options.seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_label_file(out, faces.train.files, noisy.given)
+    print(
+        f"{out} has the labels of {len(faces.train):,} training faces, {noisy.wrong.sum():,} of them "
+        f"wrong ({noisy.rate:.1%}): eacbook train --data {options.data} --noise-file {out}"
+    )
 
 
 def _table(options: argparse.Namespace) -> int:
@@ -310,7 +361,7 @@ def _add(commands, name: str, command, text: str, example: str) -> argparse.Argu
 def _add_noise_kind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise-kind", default="symmetric", metavar="KIND",
-        help="symmetric, pair, or annotator (one person's vote; needs a set with votes)",
+        help=NOISE_KINDS,
     )  # fmt: skip
 
 
@@ -364,8 +415,13 @@ def _own(field: str) -> str:
     networks: dict[object, list[str]] = {}
     for name in NETWORKS:
         networks.setdefault(getattr(recipe_of(name), field), []).append(name)
-    shown = {value: "as stored" if value is None else f"{value:g}" for value in networks}
+    shown = {value: "as stored" if value is None else _short(value) for value in networks}
     return "; ".join(f"{shown[value]} for {', '.join(names)}" for value, names in networks.items())
+
+
+def _short(number: float) -> str:
+    """A number as the papers write it: 0.01, but 2e-4."""
+    return f"{number:g}" if number >= 1e-3 else f"{Decimal(repr(number)):e}"
 
 
 def _recipe(options: argparse.Namespace) -> dict:

@@ -7,17 +7,21 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from eacbook import cli
 from eacbook.book import demo
-from eacbook.data.faces import load_faces, synthetic_faces
+from eacbook.data.faces import FaceSet, load_faces, synthetic_faces
 from eacbook.experiments.runs import list_runs, read_facts
 from eacbook.models.registry import NETWORKS
+from eacbook.noise.inject import inject_noise, noise_from_file
 from eacbook.noise.label_files import write_label_file
 
 pytestmark = pytest.mark.usefixtures("drawn_once")
 
-COMMANDS = ["demo", "train", "table", "prepare", "runs", "lab"]
+COMMANDS = ["demo", "train", "table", "noise", "prepare", "runs", "lab"]
 
 
 def run(*arguments):
@@ -193,6 +197,81 @@ def test_a_number_that_is_none_gets_one_sentence(arguments, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert done.value.code == 2
     assert f"argument {option}: the value is {arguments[-1]!r}, expected a" in error
+
+
+file_names = st.text(min_size=1, max_size=12).filter(
+    lambda name: (
+        name == name.strip() and len(name.splitlines()) == 1 and not {*"\t\0\ufeff"} & {*name}
+    )
+)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(file_names, min_size=1, max_size=20, unique=True),
+    st.sampled_from(["symmetric", "pair", "annotator"]),
+    st.floats(0, 1),
+    st.integers(0, 2**31),
+)
+@example(["a/face 1.jpg", "a/face 2.jpg", "b,c.jpg", "x_aligned.jpg"], "symmetric", 0.3, 0)
+@example(["a.jpg", "a_aligned.jpg", "b/a.jpg"], "pair", 1.0, 0)
+def test_written_noise_is_read_as_the_same_labels(tmp_path_factory, files, kind, rate, seed):
+    out = tmp_path_factory.mktemp("noise") / "new" / "noise.txt"
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(7, (len(files),), generator=generator)
+    votes = torch.randint(5, (len(files), 7), generator=generator)
+    whole = load_faces("synthetic")
+    faces = replace(whole, train=FaceSet(whole.train.images, labels, tuple(files), votes))
+    rated = [] if kind == "annotator" else ["--rate", rate]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eacbook.data.faces.load_faces", lambda name: faces)
+        assert run("noise", "mine", *rated, "--kind", kind, "--seed", seed, "--out", out) == 0
+    expected = inject_noise(
+        labels, rate if rated else None, 7, kind, seed, classes=faces.classes, votes=votes
+    )
+    lines = out.read_text(encoding="utf-8").split("\n")[:-1]
+    assert [int(line[-1]) for line in lines] == (expected.given + 1).tolist(), "counted from 1"
+    assert torch.equal(noise_from_file(out, files, labels, 7).given, expected.given)
+
+
+def test_noise_of_a_set_trains_like_the_same_noise_without_a_file(tmp_path, capsys):
+    out = tmp_path / "noise20.txt"
+    assert run("noise", "synthetic", "--rate", 0.2, "--seed", 3, "--out", out) == 0
+    assert (
+        "3,000 training faces, 600 of them wrong (20.0%): eacbook train" in capsys.readouterr().out
+    )
+    assert re.fullmatch(r"(train_\d{5}\.png [1-7]\n){3000}", out.read_text())
+    train = load_faces("synthetic").train
+    given = inject_noise(train.labels, 0.2, 7, seed=3).given
+    assert torch.equal(noise_from_file(out, train.files, train.labels, 7).given, given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nowhere"], "unknown data set 'nowhere'"),
+        (["--rate", "1.5"], "1.5"),
+        (["--kind", "loud"], "symmetric, pair, matrix, annotator"),
+        (["--kind", "annotator"], "votes"),
+        (["--out", "{}"], "exists already; remove it or choose another --out"),
+        (["--out", "{}/a" + 300 * "b"], "too long"),
+    ],
+)
+def test_noise_that_cannot_be_written_gets_one_clear_line(arguments, expected, tmp_path, capsys):
+    data = [] if arguments[0] == "nowhere" else ["synthetic"]
+    out = [] if "--out" in arguments else ["--out", tmp_path / "noise.txt"]
+    arguments = [argument.format(tmp_path) for argument in arguments]
+    assert run("noise", *data, *arguments, *out) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("eacbook: error: ") and "\n" not in error and expected in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_names_the_learning_rates_of_the_papers_networks(capsys):
+    with pytest.raises(SystemExit):
+        run("train", "--help")
+    shown = " ".join(capsys.readouterr().out.split("--learning-rate")[-1].split())
+    assert "2e-4 for resnet18, resnet18-caffe; 1e-4 for resnet50, resnet50-caffe" in shown
 
 
 @pytest.mark.parametrize("command", COMMANDS)
