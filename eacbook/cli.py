@@ -412,7 +412,7 @@ def _known_weights() -> str:
 
 def _own(field: str) -> str:
     """A text for the help: each value of a recipe's field, with the networks that use it."""
-    networks: dict[object, list[str]] = {}
+    networks: dict[float | None, list[str]] = {}
     for name in NETWORKS:
         networks.setdefault(getattr(recipe_of(name), field), []).append(name)
     shown = {value: "as stored" if value is None else _short(value) for value in networks}
