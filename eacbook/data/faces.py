@@ -121,19 +121,26 @@ class FaceData:
         fingerprint = f"{self.fingerprint}/only={digest}"
         return replace(self, train=take(self.train, rows), fingerprint=fingerprint)
 
-    def limit(self, count: int, seed: int = 0) -> FaceData:
+    def limit(self, count: int, seed: int = 0, *, held_out: int | None = None) -> FaceData:
         """Keep at most ``count`` images of each split: random ones, but the same for the same seed.
 
+        Args:
+            count: at least 1.
+            seed: decides which images.
+            held_out: at most so many images of the test and the validation split; by default ``count``.
+
         Raises:
-            InputError: ``count`` or ``seed`` is not a whole number or is out of range.
+            InputError: an argument is not a whole number or is out of range.
         """
         count, seed = whole_number("limit", count, 1), seed_number("seed", seed)
+        others = "" if held_out is None else f",held_out={held_out}"
+        held_out = count if held_out is None else whole_number("held_out", held_out, 1)
         return replace(
             self,
             train=_sample(self.train, count, seed),
-            test=_sample(self.test, count, seed),
-            validation=self.validation and _sample(self.validation, count, seed),
-            fingerprint=f"{self.fingerprint}/limit={count},seed={seed}",
+            test=_sample(self.test, held_out, seed),
+            validation=self.validation and _sample(self.validation, held_out, seed),
+            fingerprint=f"{self.fingerprint}/limit={count},seed={seed}{others}",
         )
 
 

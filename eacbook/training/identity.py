@@ -89,6 +89,7 @@ def describe_training(
     describing = [hook for hook in hooks if hook.describe()]
     deciding = {"method": type(method), "network": network, "hooks": list(map(type, describing))}
     statistics = getattr(network, "statistics", None)
+    frozen = [name for name, weight in network.named_parameters() if not weight.requires_grad]
     given = hashlib.sha256(noisy.given.numpy().tobytes())
     return {
         "data": {"name": faces.name, "fingerprint": faces.fingerprint, "train": len(faces.train)},
@@ -99,6 +100,7 @@ def describe_training(
             "initial": weights.hexdigest()[:16],
             "structure": describe_structure(network),
             **({"statistics": statistics} if statistics else {}),
+            **({"frozen": frozen} if frozen else {}),
         },
         "recipe": asdict(recipe),
         "hooks": [hook.describe() for hook in describing],

@@ -242,7 +242,7 @@ from eacbook.models.registry import NETWORKS
 from eacbook.plots.figures import training_curves
 
 count, epochs = (1200, NETWORKS["dlib-face"].laptop["epochs"]) if SOURCE else (240, 3)
-some = faces.limit(count)
+some = faces.limit(count, held_out=600)
 photo_noise = eb.inject_noise(some.train.labels, 0.3, some.num_classes, seed=0)
 
 

@@ -188,6 +188,9 @@ def test_limit_draws_the_same_faces_and_says_so(prepared):
     assert few.train.labels.tolist() == [row % 3 for row in rows]
     assert few.train.votes.tolist() == [[row] * 3 for row in rows]
     assert data.limit(100).train.files == data.train.files
+    fewer = data.limit(5, seed=3, held_out=2)
+    assert fewer.train.files == few.train.files and len(fewer.test) == len(fewer.validation) == 2
+    assert fewer.fingerprint != few.fingerprint
     with pytest.raises(InputError, match="at least 1"):
         data.limit(0)
 

@@ -719,8 +719,11 @@ def test_everything_that_decides_the_outcome_stands_in_the_settings(faces, noisy
             method or EAC(), network or small_network(), data, labels, Recipe(**recipe), hooks
         )
 
+    frozen = small_network()
+    frozen.backbone.requires_grad_(False)
     changes = [
         describe(method=EAC(weight=1.0)),
+        describe(network=frozen),
         describe(method=Baseline()),
         describe(network=small_network(seed=1)),
         describe(data=replace(faces, fingerprint="other")),
