@@ -195,7 +195,7 @@ def _demo(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from eacbook.training import distributed
 
-    with distributed.process_group(), contextlib.ExitStack() as quiet:
+    with distributed.process_group(options.device), contextlib.ExitStack() as quiet:
         if not distributed.is_first():
             quiet.enter_context(contextlib.redirect_stdout(None))
         _train_one(options)

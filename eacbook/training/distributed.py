@@ -20,23 +20,54 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from eacbook.devices import choose_device
 from eacbook.errors import InputError
 from eacbook.models.networks import at_least_float32
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Connect the processes that ``torchrun`` started; with a single process, do nothing."""
+def process_group(device: str | torch.device | None = None) -> Iterator[None]:
+    """Connect the processes that ``torchrun`` started; without ``torchrun``, do nothing.
+
+    On CUDA each process of a machine takes a GPU of its own, and NCCL connects them. On other devices
+    gloo does.
+
+    Args:
+        device: the device of the training; see :func:`eacbook.training.loop.train`.
+
+    Raises:
+        InputError: there is no such device, or this machine has more processes than GPUs.
+    """
     if not distributed.is_torchelastic_launched():
         yield
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    on_cuda = (chosen := choose_device(device)).type == "cuda"
+    if on_cuda:
+        named = None if device is None else chosen.index
+        _take_gpu(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), named)
+    distributed.init_process_group("nccl" if on_cuda else "gloo")
     try:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def _take_gpu(rank: int, processes: int, named: int | None) -> None:
+    """Make a GPU the current one of this process.
+
+    Args:
+        rank: the number of this process on this machine.
+        processes: the number of processes on this machine.
+        named: the number of the only GPU that may be used; None for all of them.
+    """
+    gpus = torch.cuda.device_count() if named is None else 1
+    if processes > gpus:
+        few = f"{gpus} GPUs" if gpus > 1 else "1 GPU" if named is None else f"only GPU {named}"
+        raise InputError(
+            f"torchrun started {processes} processes on this machine, for {few}: expected at most "
+            "one process for each GPU (--nproc-per-node), or --device cpu"
+        )
+    torch.cuda.set_device(rank if named is None else named)
 
 
 def world_size() -> int:

@@ -180,3 +180,54 @@ def test_alone_nothing_is_shared():
         distributed.broadcast_weights(network)
         distributed.wait_for_all()
         assert not torch.distributed.is_initialized()
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """A process that torchrun started on a machine with two GPUs: a function of rank, processes, device.
+
+    It returns the backend and the GPUs that the process took.
+    """
+    monkeypatch.setattr(distributed.distributed, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(distributed.distributed, "destroy_process_group", lambda: None)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for name, value in (("is_available", True), ("device_count", 2), ("current_device", 0)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    taken = []
+    monkeypatch.setattr(distributed.distributed, "init_process_group", taken.append)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+
+    def launch(rank, processes, device):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        taken.clear()
+        with distributed.process_group(device):
+            return list(taken)
+
+    return launch
+
+
+@pytest.mark.parametrize(
+    ("rank", "processes", "device", "taken"),
+    [
+        (1, 2, None, [1, "nccl"]),
+        (1, 2, "cuda", [1, "nccl"]),
+        (0, 1, "cuda:1", [1, "nccl"]),
+        (3, 4, "cpu", ["gloo"]),
+    ],
+)
+def test_the_backend_is_that_of_the_device_that_is_used(launched, rank, processes, device, taken):
+    assert launched(rank, processes, device) == taken
+
+
+@pytest.mark.parametrize(
+    ("processes", "device", "message"),
+    [
+        (3, None, "torchrun started 3 processes on this machine, for 2 GPUs: expected at most one"),
+        (2, "cuda:1", "2 processes on this machine, for only GPU 1: expected"),
+        (2, "cuda:7", "there is no device 'cuda:7' here"),
+    ],
+)
+def test_more_processes_than_gpus_are_refused(launched, processes, device, message):
+    with pytest.raises(InputError, match=message):
+        launched(0, processes, device)

@@ -44,7 +44,7 @@ def runs_in(folder: Path) -> dict[str, Run]:
 def main(out: Path, runs: Path) -> None:
     torch.set_num_threads(1)
     curves = {}
-    with distributed.process_group():
+    with distributed.process_group("cpu"):
         for name, run in runs_in(runs).items():
             weights = torch.cat([p.flatten() for p in run.network.state_dict().values()])
             curves[name] = {
