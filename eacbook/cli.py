@@ -394,6 +394,10 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", help="float32, or bfloat16: faster if the hardware supports it (float32)"
     )
+    parser.add_argument(
+        "--no-deterministic", dest="deterministic", action="store_false", default=None,
+        help="on CUDA: a little faster, but the same seed gives other weights each time",
+    )  # fmt: skip
 
 
 def _having_laptop() -> list[str]:
@@ -431,7 +435,9 @@ def _recipe(options: argparse.Namespace) -> dict:
         raise InputError(
             f"--laptop: {options.network} has no smaller recipe, only {', '.join(_having_laptop())}"
         )
-    names = ("epochs", "batch_size", "learning_rate", "size", "balanced", "precision")
+    names = (
+        "epochs", "batch_size", "learning_rate", "size", "balanced", "precision", "deterministic"
+    )  # fmt: skip
     chosen = {name: getattr(options, name, None) for name in names}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     return {**(laptop if options.laptop else {}), **chosen}

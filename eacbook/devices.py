@@ -1,4 +1,4 @@
-"""The devices of this machine, their memory, and the number of threads on the CPU.
+"""The devices of this machine, their memory, the number of threads on the CPU, and how CUDA computes.
 
 PyTorch's threads wait for each other hundreds of times in a training step. If another program uses one
 of the cores, each wait can last until that program pauses. Then a step takes many times as long. So
@@ -7,12 +7,15 @@ PyTorch gets no more threads than there are free cores.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import joblib
 import psutil
 import torch
+from torch.backends import cudnn
+from torch.utils import deterministic as memory
 
 from eacbook.checks import shown
 from eacbook.errors import InputError
@@ -20,13 +23,26 @@ from eacbook.errors import InputError
 LOOK_SECONDS = 0.2
 """How long the use of the cores is measured before a number of threads is chosen."""
 
+CUBLAS_SETTING, CUBLAS_VALUE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+"""The environment variable with which cuBLAS gives the same numbers each time, and its value."""
+
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
     """The device of that name. The default is CUDA or MPS if this machine has it, else the CPU.
 
+    Where it is CUDA, :data:`CUBLAS_SETTING` is set from now on, unless the user has set it. cuBLAS reads
+    it before its first product, which may come long before a training.
+
     Raises:
         InputError: this machine has no such device.
     """
+    device = _find_device(name)
+    if device.type == "cuda":
+        os.environ.setdefault(CUBLAS_SETTING, CUBLAS_VALUE)
+    return device
+
+
+def _find_device(name: str | torch.device | None) -> torch.device:
     there = {"cpu": 1}
     if torch.backends.mps.is_available():
         there = {"mps": 1, **there}
@@ -97,3 +113,32 @@ def use_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def deterministic_algorithms(device: torch.device) -> Iterator[None]:
+    """Inside, CUDA gives the same numbers each time; outside, torch's settings are as before.
+
+    On another device nothing changes. torch warns about an operation that has no such algorithm. If the
+    caller has told torch to raise an error instead, torch still does.
+
+    Args:
+        device: the device that computes, from :func:`choose_device`.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    mode = torch.get_deterministic_debug_mode()  # 0: off, 1: on with warnings, 2: on with errors
+    of_cudnn = cudnn.deterministic, cudnn.benchmark
+    fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]  # torch adds it later
+    try:
+        cudnn.deterministic, cudnn.benchmark = True, False
+        # This is torch.use_deterministic_algorithms without its import of torch's compiler.
+        torch.set_deterministic_debug_mode(max(mode, 1))
+        # torch would overwrite all new memory, to make faulty code repeatable. That only takes time.
+        memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        yield
+    finally:
+        memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        torch.set_deterministic_debug_mode(mode)
+        cudnn.deterministic, cudnn.benchmark = of_cudnn

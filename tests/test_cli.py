@@ -103,11 +103,13 @@ def test_train_reads_a_noise_file(tmp_path, capsys):
 @pytest.mark.slow
 def test_train_takes_a_method_with_its_hyperparameters(tmp_path):
     small = ("--limit", 30, "--epochs", 1, "--balanced", "--folder", tmp_path)
+    small += ("--no-deterministic",)
     assert run("train", "--method", "eac:weight=2,erasing=false", *small) == 0
     (place,) = list_runs(tmp_path)
     settings = read_facts(place)["settings"]
     assert settings["method"]["weight"] == 2 and settings["method"]["erasing"] is False
     assert settings["recipe"]["balanced"] is True
+    assert settings["recipe"]["deterministic"] is False
 
 
 @pytest.mark.slow

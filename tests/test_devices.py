@@ -1,14 +1,22 @@
-"""How many threads compute on the CPU."""
+"""How many threads compute on the CPU, and what torch is told to do on CUDA."""
 
 from __future__ import annotations
+
+import contextlib
+import os
 
 import psutil
 import pytest
 import torch
+from conftest import QUICK, small_network
+from torch.backends import cudnn
+from torch.utils import deterministic
 
 import eacbook as eb
 from eacbook import devices
 from eacbook.synthetic import faces as synthetic
+
+ONE_EPOCH = QUICK | {"epochs": 1}
 
 
 @pytest.fixture
@@ -54,3 +62,57 @@ def test_faces_are_drawn_by_one_thread(monkeypatch, two_threads):
     eb.synthetic_faces(train=14, test=7, validation=7)
     assert set(seen) == {1}
     assert torch.get_num_threads() == 2
+
+
+def torchs_settings():
+    return (
+        torch.get_deterministic_debug_mode(), cudnn.deterministic, cudnn.benchmark,
+        deterministic.fill_uninitialized_memory,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """As on a computer with one GPU, as far as torch can say so without one."""
+    monkeypatch.delenv(devices.CUBLAS_SETTING, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+
+
+@pytest.mark.parametrize(("before", "inside"), [(0, 1), (1, 1), (2, 2)])
+def test_cuda_is_deterministic_inside_and_as_before_outside(before, inside):
+    torch.set_deterministic_debug_mode(before)
+    cudnn.benchmark = True
+    was = torchs_settings()
+    try:
+        with pytest.raises(KeyError), devices.deterministic_algorithms(torch.device("cuda", 0)):
+            assert torchs_settings() == (inside, True, False, False)
+            raise KeyError
+        assert torchs_settings() == was
+        with devices.deterministic_algorithms(torch.device("cpu")):
+            assert torchs_settings() == was, "the CPU is left alone"
+    finally:
+        torch.set_deterministic_debug_mode(0)
+        cudnn.benchmark = False
+
+
+def test_cublas_is_told_before_anything_is_on_the_gpu(a_gpu, monkeypatch):
+    assert devices.choose_device("cpu").type == "cpu"
+    assert devices.CUBLAS_SETTING not in os.environ
+    assert devices.choose_device().type == "cuda"
+    assert os.environ[devices.CUBLAS_SETTING] == ":4096:8"
+    monkeypatch.setenv(devices.CUBLAS_SETTING, ":16:8")
+    devices.choose_device("cuda")
+    assert os.environ[devices.CUBLAS_SETTING] == ":16:8", "the user's own value stays"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_training_asks_for_it_only_where_the_recipe_does(faces, noisy, monkeypatch, wanted):
+    asked = []
+    monkeypatch.setattr(
+        "eacbook.training.loop.deterministic_algorithms",
+        lambda device: asked.append(device) or contextlib.nullcontext(),
+    )
+    eb.train(eb.Baseline(), small_network(), faces, noisy, deterministic=wanted, **ONE_EPOCH)
+    assert asked == [torch.device("cpu")] * wanted

@@ -281,7 +281,10 @@ def _check_facts(facts: dict) -> None:
         _check_kind(value, kind, where)
     noise = facts["settings"]["noise"]
     _check_kind(noise.get("kind", ""), str, "settings.noise.kind")
-    _check_kind(facts.get("made", {}), dict, "made")
+    made = facts.get("made", {})
+    _check_kind(made, dict, "made")
+    if str(made.get("device")).startswith("cuda") and "deterministic" not in made:
+        raise ValueError("a GPU trained it before eacbook was deterministic there")
     optional = {"chosen_epoch": facts.get("chosen_epoch"), "noise.rate": noise.get("rate")}
     for where, value in (optional | facts["summary"]).items():
         if value is not None:
@@ -463,6 +466,7 @@ def _store(run: Run, partial: Path) -> None:
             "device": str(next(run.network.parameters()).device),
             "processor": torch.backends.cpu.get_cpu_capability(),
             "threads": run.threads,
+            "deterministic": run.settings["recipe"].get("deterministic", True),
             "python": platform.python_version(),
             "machine": platform.machine(),
         },

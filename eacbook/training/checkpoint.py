@@ -29,7 +29,8 @@ class Checkpoint(Hook):
 
     The state is one safetensors file with a checksum, replaced atomically; there is no pickle in it. A
     run that was killed can be started again with the same settings. It then ends as if it had never been
-    killed (on the CPU to the last bit). A damaged file is refused.
+    killed: on the CPU to the last bit, and on CUDA too, unless ``deterministic`` is False. A damaged
+    file is refused.
 
     Args:
         path: the path of the file.

@@ -102,13 +102,25 @@ def describe_training(
             **({"statistics": statistics} if statistics else {}),
             **({"frozen": frozen} if frozen else {}),
         },
-        "recipe": asdict(recipe),
+        "recipe": describe_recipe(recipe),
         "hooks": [hook.describe() for hook in describing],
         "code": {
             name: digest for name, part in deciding.items() if (digest := describe_code(part))
         },
         "version": VERSION,
     }
+
+
+def describe_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The fields of a recipe, without ``deterministic`` where it is true, as it is by default.
+
+    So the runs that were stored before this field existed are still found, and a run with
+    ``deterministic=False`` is never found in place of a deterministic one.
+    """
+    fields = asdict(recipe)
+    if recipe.deterministic:
+        del fields["deterministic"]
+    return fields
 
 
 def check_storable(settings: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from eacbook.data.faces import FaceData
-from eacbook.devices import use_threads
+from eacbook.devices import deterministic_algorithms, use_threads
 from eacbook.methods import Method
 from eacbook.noise.labels import NoisyLabels
 from eacbook.training import distributed
@@ -67,6 +67,8 @@ def train(
     others = [*built_in_hooks(), *(hook for hook in hooks if hook not in checkpoints)]
     hooks = [*others, *checkpoints]
     with contextlib.ExitStack() as endings:
+        if training.recipe.deterministic:
+            endings.enter_context(deterministic_algorithms(training.device))
         # A checkpoint starts first, so that the other hooks see the epoch at which it continues.
         for hook in [*checkpoints, *others]:
             endings.callback(hook.on_train_end, training)

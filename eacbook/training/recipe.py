@@ -34,6 +34,9 @@ class Recipe:
         precision: the precision of the training. ``"bfloat16"`` uses torch's autocast for convolutions
             and products; it is faster if the hardware supports it. Losses and evaluation are in float32.
             (On CUDA, PyTorch's float32 convolutions round their inputs to TF32 by default.)
+        deterministic: on CUDA, use algorithms that give the same numbers each time, on one kind of GPU.
+            Other devices do not use this value: the CPU always gives the same numbers. False is a
+            little faster on CUDA. See ``docs/gpu.md``.
         seed: decides the order of the batches and the augmentation.
 
     Raises:
@@ -49,6 +52,7 @@ class Recipe:
     size: int | None = None
     balanced: bool = False
     precision: str = "float32"
+    deterministic: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,6 +67,7 @@ class Recipe:
             size=self.size if self.size is None else whole_number("size", self.size, 1),
             balanced=boolean("balanced", self.balanced),
             precision=choice("precision", self.precision, PRECISIONS),
+            deterministic=boolean("deterministic", self.deterministic),
             seed=seed_number("seed", self.seed),
         )
 

@@ -168,6 +168,7 @@ def test_a_found_run_is_described_by_the_same_settings(find):
         {"network": small_network(seed=1)},
         {"seed": 1},
         {"epochs": 2},
+        {"deterministic": False},
         {"faces": striped_faces(test=24)},
         {"noisy": inject_noise(torch.arange(96) % 3, 0.25, 3, seed=1)},
         {"hooks": [EarlyStopping()]},
@@ -364,6 +365,7 @@ CHANGES = [
     ("summary", []), ("summary.test_accuracy", None),
     ("summary.test_accuracy", float("nan")), ("summary.memorised", 10**400),
     ("summary.recovered", "x"), ("checksums", None), ("chosen_epoch", "last"),
+    ("made", {"device": "cuda:0"}),  # of before trainings on a GPU were deterministic
 ]  # fmt: skip
 
 

@@ -128,6 +128,7 @@ def calls() -> list[tuple[str, Judge, Callable[[object], object]]]:
         *fields(
             Recipe, epochs=whole(1), batch_size=whole(1), size=whole(1, none=True), seed=seed,
             learning_rate=number(0, above=True), weight_decay=number(0), balanced=flag,
+            deterministic=flag,
             decay=number(0, 1, above=True), schedule=one_of(*SCHEDULES), precision=one_of(*PRECISIONS),
         ),
         *noise(
