@@ -13,7 +13,7 @@ NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 $(NOTEBO
 # A core for each file, in the order in which they stand: a small network gains little by a second thread.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo lab check style test test-colab reliability notebooks table docs clean help
+.PHONY: demo lab check style test test-gpu test-colab reliability notebooks table docs clean help
 
 help:           ## show these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -44,6 +44,9 @@ test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by thems
 	export EACBOOK_RUNS=$$(mktemp -d) && \
 	OMP_NUM_THREADS=1 $(BIN)/python $(NBVAL) $(PARALLEL) && \
 	$(BIN)/python -m pytest tests/browser
+
+test-gpu: $(READY)  ## what can only be seen on a GPU (NVIDIA, CUDA); a few minutes
+	$(BIN)/python -m pytest -q -m gpu --durations=5 tests/test_gpu.py
 
 # A build folder from before would still install modules that are gone.
 test-colab: $(COLAB_READY)  ## the notebooks on the packages of Colab, none of which may move (EACBOOK_RUNS=folder of runs)
