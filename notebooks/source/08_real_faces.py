@@ -295,7 +295,7 @@ for name, kind in kinds.items():
 
 # %% [markdown]
 # Only the annotators make mistakes where a face *is* doubtful. Their wrong label looks plausible on the very
-# face that has it. (On FERPlus, 18 % of the single answers are not the majority's. There, people agree to 85
+# face that has it. (On FERPlus, 17 to 18 % of the single answers are not the majority's. There, people agree to 85
 # % where the answer is right, and to 67 to 69 % where it is wrong. We counted this on 1,500 faces.) A matrix
 # knows the class and not the face. So a method that withstands symmetric noise has not yet shown that it
 # withstands people.
