@@ -4,15 +4,15 @@
 # [![Open in Colab](colab-badge.svg)](https://colab.research.google.com/github/eacbook/eacbook/blob/main/notebooks/08_real_faces.ipynb)
 #
 # **You will learn** how to get from your own download of FERPlus to a trained network and its attention maps.
-# You will see how ten people's votes become one label, and which traps the data set holds. You will see which
-# labels a network doubts, and whether people doubted them, too. You will train a network that knows faces, and
-# see it memorise wrong labels and stop. And you will learn to do the same with RAF-DB, AffectNet and faces of
-# your own.
+# You will see how ten people's votes become one label, and which traps the data set holds. You will train a
+# network that knows faces, and see it memorise wrong labels and stop. You will see which labels a network
+# doubts, and whether people doubted them, too. And you will learn to do the same with RAF-DB, AffectNet and
+# faces of your own.
 #
 # **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [3](03_attention.ipynb), and for real faces your
 # own copy of FERPlus. Without a copy, everything here runs on a stand-in. **Time**: 40 minutes of reading.
-# The first time, the computer works for 1 to 2 minutes on 2 CPU cores. After that,
-# it finds its runs again.
+# The first time, the computer works for 2 to 4 minutes on 2 CPU cores, and for about 15 with FERPlus. After
+# that, it finds its runs again.
 
 # %%
 import sys
@@ -551,10 +551,10 @@ print(f"{share[top].mean():.0%} agree on these faces, {share.mean():.0%} on all"
 #
 # Face-trained weights matter more than the method. EAC's first author says what happens to RAF-DB without
 # them. With 10, 20 and 30 % wrong labels, the accuracy ends at about 73.4, 71.2 and 68.2 %. The paper has
-# 88.0, 86.1 and 84.4 %.
+# 88.0, 86.1 and 84.4 %. The page
 # [docs/weights.md](https://github.com/eacbook/eacbook/blob/main/docs/weights.md) has the other weights that
-# the papers use, and says why we cannot recommend some of them with a clear conscience. eacbook reads a file
-# and never executes it.
+# the papers use. It also says why we cannot recommend some of them with a clear conscience. A file of weights
+# is read and never executed.
 #
 # With `--noise-kind annotator` instead of `--noise`, you get the labels of one annotator for each face. Choose
 # nothing by the test faces. FERPlus has a validation split. RAF-DB and AffectNet have none, so take a part of
