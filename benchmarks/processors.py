@@ -4,13 +4,15 @@
 
 PyTorch and oneDNN choose their kernels by what the processor can do. A setting makes one of them or both
 do without some of it, or gives them another number of threads. Under each setting (or the named ones)
-the notebooks run in fresh kernels, with a folder of runs of its own below ``runs/processors``, where a
-second call finds them. Prints each claim's limit, its worst value and the range of its values, and
+the notebooks run in fresh kernels, with a folder of runs of its own below ``runs/processors``. A second
+call finds the runs there, and the claims of each notebook whose code has not changed since. Prints each claim's limit, its worst value and the range of its values, and
 writes ``benchmarks/results/processors.json``. About 10 minutes a setting on 2 cores.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import sys
@@ -58,21 +60,33 @@ def claims_of(notebook: NotebookNode) -> Iterator[dict]:
             yield {"claim": sentence, "expected": expected, "value": value}
 
 
+def claims_under(setting: str, path: Path, folder: Path) -> list[dict]:
+    """Run a notebook under a setting, unless its claims are there from before; its claims."""
+    notebook = nbformat.read(path, as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    digest = hashlib.sha256(code.encode()).hexdigest()[:16]
+    kept = folder.with_name(f"{setting}.claims") / f"{path.stem}-{digest}.json"
+    if kept.exists():
+        return json.loads(kept.read_text())
+    print(f"{setting}: {path.stem}", flush=True)
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        startup_timeout=600,
+        allow_errors=True,  # a claim that does not hold here
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute(env=dict(os.environ) | SETTINGS[setting] | {"EACBOOK_RUNS": str(folder)})
+    claims = list(claims_of(notebook))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(claims))
+    return claims
+
+
 def run_book(setting: str, folder: Path) -> Iterator[dict]:
     """Run the notebooks under a setting; their claims, and the figures of their runs."""
-    environment = dict(os.environ) | SETTINGS[setting] | {"EACBOOK_RUNS": str(folder)}
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
-        print(f"{setting}: {path.stem}", flush=True)
-        notebook = nbformat.read(path, as_version=4)
-        client = NotebookClient(
-            notebook,
-            timeout=None,
-            startup_timeout=600,
-            allow_errors=True,  # a claim that does not hold here
-            resources={"metadata": {"path": str(path.parent)}},
-        )
-        client.execute(env=environment)
-        for claim in claims_of(notebook):
+        for claim in claims_under(setting, path, folder):
             yield {"setting": setting, "notebook": path.stem, **claim}
     for place in list_runs(folder):
         facts = read_facts(place)
