@@ -5,8 +5,9 @@
 PyTorch and oneDNN choose their kernels by what the processor can do. A setting makes one of them or both
 do without some of it, or gives them another number of threads. Under each setting (or the named ones)
 the notebooks run in fresh kernels, with a folder of runs of its own below ``runs/processors``. A second
-call finds the runs there, and the claims of each notebook whose code has not changed since. Prints each claim's limit, its worst value and the range of its values, and
-writes ``benchmarks/results/processors.json``. About 10 minutes a setting on 2 cores.
+call finds the runs there, and the claims of each notebook whose code is the same. Prints each claim's
+limit, its worst value and the range of its values, and writes ``benchmarks/results/processors.json``.
+About 10 minutes a setting on 2 cores.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
 #
 # **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying. With the
 # runs of notebook 2, the computer works for half a minute. Without them, it works for 2 to 3 minutes on 2 CPU
-# cores (1 minute on a GPU).
+# cores (103 seconds on an H100, while the other notebooks ran too).
 
 # %%
 import sys
