@@ -1,0 +1,15 @@
+"""Numbers of README and notebooks are those of the results in benchmarks/."""
+
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_table_of_real_faces_is_that_of_the_measured_runs():
+    table = runpy.run_path(str(ROOT / "benchmarks" / "ferplus_h100.py"))["markdown"]()
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    notebook = (ROOT / "notebooks/source/08_real_faces.py").read_text(encoding="utf-8")
+    at_30 = [row.removeprefix("| 30 % ") for row in table.splitlines() if row.startswith("| 30 %")]
+    named = [row for row in at_30 if "weight 1" not in row]
+    assert len(named) == 4 and all(f"# {row}" in notebook for row in named)
