@@ -230,7 +230,7 @@ print("left to train on:", len(faces.train))
 # and 12 epochs instead of 60.
 #
 # With 1,200 faces of FERPlus, the next cell computes for about 12 minutes on 2 CPU cores. With the stand-in
-# it takes fewer faces and 3 epochs, about one minute. That only shows that every line works.
+# it takes 160 faces and 3 epochs, half a minute. That only shows that every line works.
 #
 # **Predict.** The network has seen three million photographs of faces. Will the baseline still memorise wrong
 # labels? Will EAC gain more or less than from random weights?
@@ -242,7 +242,7 @@ from eacbook.experiments.runs import find_or_train, summary_table
 from eacbook.models.registry import NETWORKS
 from eacbook.plots.figures import training_curves
 
-count, epochs = (1200, NETWORKS["dlib-face"].laptop["epochs"]) if SOURCE else (240, 3)
+count, epochs = (1200, NETWORKS["dlib-face"].laptop["epochs"]) if SOURCE else (160, 3)
 some = faces.limit(count, held_out=600)
 photo_noise = eb.inject_noise(some.train.labels, 0.3, some.num_classes, seed=0)
 
