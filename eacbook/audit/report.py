@@ -131,8 +131,9 @@ class AuditReport:
         self_test: what the ranking finds of known wrong labels.
         duplicates: pairs, the nearest first.
         matrix: the estimated noise.
-        settings: how the audit was made: network, weights, epochs, folds, seed, score, seconds.
-            Values are texts or numbers, and the page lists them under their names.
+        settings: how the audit was made: network, weights, epochs, folds, seed, score. Values are
+            texts or numbers, and the page lists them under their names. No measured time is among
+            them, because the same seed must give the same bytes.
         version: version of eacbook.
     """
 
