@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 LOOKED_AT = (0.05, 0.10, 0.20)
 """Shares of the ranking at which the self-test counts."""
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """How many of ``planted`` wrong labels are in the first part of a ranking.
 
     Attributes:
@@ -91,7 +92,7 @@ class DuplicatePair:
 
     Attributes:
         one, other: their rows.
-        distance: 0 for equal pixels; else 1 minus the cosine of their features.
+        distance: 0 for equal pixels; else 1 minus the correlation of their grey thumbnails.
         exact: their pixels are equal.
         kind: what is wrong with the pair.
     """
