@@ -47,11 +47,12 @@ def drawn_audit(
     far = torch.where(wrong, 0.8, 0.2) + 0.2 * torch.randn(count, generator=random)
     far = (10 * far.clamp(0, 1)).round() / 10
     order = doubt.argsort(descending=True, stable=True).tolist()
+    alike = [torch.nonzero(true == label).flatten().tolist() for label in range(len(classes))]
     suspects = []
     for rank, row in enumerate(order, 1):
         doubted = bool(wrong[row])
         label, p = int(given[row]), float(doubt[row])
-        near = [other for other in range(count) if true[other] == true[row] and other != row][:3]
+        near = [other for other in alike[true[row]][:4] if other != row][:3]
         suspects.append(
             Suspect(
                 row=row,
@@ -74,7 +75,7 @@ def drawn_audit(
     for i, j in zip(true.tolist(), given.tolist(), strict=True):
         matrix[i, j] += 1
     share = matrix / matrix.sum(1, keepdim=True).clamp(min=1)
-    planted = {label: 4 for label in range(min(len(classes), 7))}
+    planted = dict.fromkeys(range(min(len(classes), 7)), 4)
     report = AuditReport(
         name=name,
         fingerprint="0123456789abcdef",
