@@ -1,4 +1,4 @@
-"""The ``eacbook`` command: ``demo``, ``train``, ``table``, ``noise``, ``prepare``, ``runs``, ``lab``."""
+"""The ``eacbook`` command: demo, train, table, audit, noise, prepare, runs, lab."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"eacbook {__version__}")
     methods = f"{', '.join(METHODS)}; with hyperparameters eac:weight=2,erasing=false"
     commands = parser.add_subparsers(
-        required=True, metavar="{demo,train,table,noise,prepare,runs,lab}"
+        required=True, metavar="{demo,train,table,audit,noise,prepare,runs,lab}"
     )
 
     demo = _add(
@@ -146,6 +146,64 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_device(table)
     _add_folder(table)
+
+    audit = _add(
+        commands, "audit", _audit,
+        "Find the labels that are probably wrong: one EAC training, and a page to look and decide. "
+        "First a self-test makes 5 % of the labels wrong on purpose, and says how many of them it "
+        "finds. A doubted picture may also be rare, not wrong: only you can decide. A call that was "
+        "interrupted goes on where it ended.",
+        "eacbook audit FOLDER --out audit          # class folders, or a prepared set\n"
+        "  eacbook audit FOLDER --person '(S\\d+)_' --folds 5 --out audit\n"
+        "  eacbook audit --apply decisions.csv --out data/mine-clean",
+    )  # fmt: skip
+    audit.add_argument(
+        "source", nargs="?", type=Path, metavar="SOURCE",
+        help="class folders of any names (or a zip or tar of them), or a prepared folder; with "
+        "--apply, the audit's folder (that of the decisions, or audit)",
+    )  # fmt: skip
+    audit.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER",
+        help="folder of the audit, or with --apply the corrected copy to make",
+    )  # fmt: skip
+    audit.add_argument(
+        "--network",
+        help=f"{', '.join(NETWORKS)} (dlib-face if its weights are installed, else tiny)",
+    )  # fmt: skip
+    audit.add_argument("--quick", action="store_true", help="the small network: --network tiny")
+    audit.add_argument(
+        "--epochs", type=_whole,
+        help="epochs of the training (those of the network, and more for a small set)",
+    )  # fmt: skip
+    audit.add_argument(
+        "--folds", type=_whole, default=0, metavar="N",
+        help="N trainings; each judges pictures that it has not seen (one training judges all)",
+    )  # fmt: skip
+    audit.add_argument(
+        "--person", metavar="REGEX",
+        help="regular expression with one group for the person in a path; no person is then in two "
+        "folds or splits",
+    )  # fmt: skip
+    audit.add_argument(
+        "--skip-broken", action="store_true", help="leave pictures out that do not decode"
+    )
+    audit.add_argument(
+        "--no-thumbnails", action="store_true",
+        help="a page without pictures, for pictures that may not leave the machine",
+    )  # fmt: skip
+    audit.add_argument(
+        "--seed", type=_whole, default=0,
+        help="seed of initial weights, order, augmentation, folds and self-test (0)",
+    )  # fmt: skip
+    _add_device(audit)
+    audit.add_argument(
+        "--apply", type=Path, metavar="DECISIONS",
+        help="write a corrected copy of the set by the decisions that the page saved",
+    )  # fmt: skip
+    audit.add_argument(
+        "--splits", nargs="+", choices=("train", "validation", "test"), metavar="SPLIT",
+        help="with --apply: splits that may be changed, of train, validation, test (train)",
+    )  # fmt: skip
 
     noise = _add(
         commands, "noise", _noise,
@@ -257,6 +315,35 @@ def _wrong_labels(faces: FaceData, rate: float | None, kind: str, seed: int) -> 
     train = faces.train
     return inject_noise(
         train.labels, rate, faces.num_classes, kind, seed, classes=faces.classes, votes=train.votes
+    )
+
+
+def _audit(options: argparse.Namespace) -> None:
+    if options.apply is not None:
+        from eacbook.audit.decisions import apply_decisions
+
+        splits = options.splits or ("train",)
+        print(apply_decisions(options.apply, options.out, source=options.source, splits=splits))
+        return
+    if options.source is None:
+        raise InputError("audit needs SOURCE, the folder to audit, or --apply DECISIONS")
+    if options.splits:
+        raise InputError("--splits belongs to --apply, which is not given")
+    from eacbook.audit.page import PAGE
+    from eacbook.audit.run import TABLE, audit
+
+    report = audit(
+        options.source, options.out, network=options.network, quick=options.quick,
+        epochs=options.epochs, folds=options.folds, person=options.person,
+        skip_broken=options.skip_broken, thumbnails=not options.no_thumbnails,
+        seed=options.seed, device=options.device,
+    )  # fmt: skip
+    pairs = len(report.duplicates)
+    print(
+        f"{pairs} pair{'' if pairs == 1 else 's'} of copies with other labels or across splits.\n"
+        f"Open {options.out / PAGE}, decide, save decisions.csv there, then: eacbook audit --apply "
+        f"{options.out / 'decisions.csv'} --out NEW_FOLDER\n"
+        f"All rows: {options.out / TABLE}"
     )
 
 

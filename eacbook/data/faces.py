@@ -235,21 +235,36 @@ def _sample(faces: FaceSet, count: int, seed: int) -> FaceSet:
     return take(faces, torch.randperm(len(faces), generator=generator)[:count].sort().values)
 
 
-def _read_prepared(folder: Path) -> FaceData:
+def load_all(folder: str | Path) -> tuple[FaceSet, tuple[str, ...]]:
+    """All images of a prepared folder in the order of its file, and the split of each of them.
+
+    Raises:
+        InputError: the folder is incomplete, damaged or in another format.
+    """
+    whole, splits, _ = _read_whole(Path(folder))
+    return whole, splits
+
+
+def _read_whole(folder: Path) -> tuple[FaceSet, tuple[str, ...], dict]:
     description = read_description(folder / DESCRIPTION)
     _check_file(folder / LABELS, description)
-    rows = read_labels(folder / LABELS, description)
+    rows = sorted(read_labels(folder / LABELS, description))
     images = _open_images(folder / IMAGES, len(rows), description)
+    has_votes = rows[0].votes is not None
+    whole = FaceSet(
+        images=images,
+        labels=torch.tensor([row.label for row in rows]),
+        files=tuple(row.file for row in rows),
+        votes=torch.tensor([row.votes for row in rows]) if has_votes else None,
+    )
+    return whole, tuple(row.split for row in rows), description
+
+
+def _read_prepared(folder: Path) -> FaceData:
+    whole, splits, description = _read_whole(folder)
 
     def split(name: str) -> FaceSet:
-        chosen = [row for row in rows if row.split == name]
-        has_votes = chosen[0].votes is not None
-        return FaceSet(
-            images=_rows_of(images, torch.tensor([row.row for row in chosen])),
-            labels=torch.tensor([row.label for row in chosen]),
-            files=tuple(row.file for row in chosen),
-            votes=torch.tensor([row.votes for row in chosen]) if has_votes else None,
-        )
+        return take(whole, torch.tensor([row for row, own in enumerate(splits) if own == name]))
 
     return FaceData(
         name=folder.resolve().name,
@@ -257,10 +272,15 @@ def _read_prepared(folder: Path) -> FaceData:
         test=split("test"),
         validation=split("validation") if description["counts"].get("validation") else None,
         classes=description["classes"],
-        fingerprint=description["checksums"][IMAGES][:16] + description["checksums"][LABELS][:16],
+        fingerprint=fingerprint_of(description),
         source=description["source"],
         licence=description["licence"],
     )
+
+
+def fingerprint_of(description: dict) -> str:
+    """The fingerprint of a prepared set, from its description: it changes with every image and label."""
+    return description["checksums"][IMAGES][:16] + description["checksums"][LABELS][:16]
 
 
 def _rows_of(images: Images, index: Tensor) -> Images:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -80,6 +81,9 @@ def prepare(
     seed: int = 0,
     size: int = SIZE,
     skip_broken: bool = False,
+    any_classes: bool = False,
+    at_least: int = 1,
+    facts: Mapping[str, object] | None = None,
 ) -> dict:
     """Prepare folders of faces.
 
@@ -96,6 +100,10 @@ def prepare(
         seed: the same seed gives the same split.
         size: pixels of a side; if a picture is not square, its middle is taken.
         skip_broken: drop and count images that do not decode instead of stopping.
+        any_classes: if some folders are no names of expressions, every folder is a class of its own,
+            in the order of the names.
+        at_least: pictures that every class needs, at least.
+        facts: further notes for ``faceset.json``.
 
     Returns:
         The description in ``faceset.json``; its notes count what was kept, dropped and ignored.
@@ -106,9 +114,12 @@ def prepare(
     """
     with open_files(source, enter=lambda name: True) as files:
         pictures, folders = find_pictures(files, source, classes)
-        meaning = name_classes({picture.folder for picture in pictures}, classes, source)
+        meaning = name_classes(
+            {picture.folder for picture in pictures}, classes, source, any_classes
+        )
         order = class_order(meaning)
         labels = [order.index(meaning[picture.folder]) for picture in pictures]
+        check_counts(labels, order, at_least, source)
         persons = find_persons(pictures, person)
         splits = split_pictures(pictures, labels, persons, test, seed, source)
         faces = [
@@ -120,7 +131,7 @@ def prepare(
         faces.sort(key=lambda face: (face.split != "train", face.split, place[face.path]))
         notes = new_notes(order, REASONS)
         drawn = {"test": test, "seed": seed, "person": person}
-        facts = {
+        found = {
             "split": "folders" if folders else drawn,
             "split_folders": folders,
             "ignored_files": len(files) - len(pictures),
@@ -141,7 +152,7 @@ def prepare(
             image_shape=(size, size, 3),
             source=f"own faces: {source.resolve().name}",
             licence=LICENCE,
-            notes=notes | facts,
+            notes=notes | found | dict(facts or {}),
         )
 
 
@@ -295,11 +306,15 @@ def parse_classes(classes: str) -> dict[str, str]:
     return {folder: name or folder for folder, _, name in pairs}
 
 
-def name_classes(folders: set[str], classes: str | None, source: Path) -> dict[str, str]:
+def name_classes(
+    folders: set[str], classes: str | None, source: Path, any_classes: bool = False
+) -> dict[str, str]:
     """Folders to the names of their classes, in label order if ``classes`` gives one."""
     if classes is None:
         meaning = {folder: MEANING.get(word(folder)) for folder in by_number(folders)}
         unknown = [folder for folder, name in meaning.items() if name is None]
+        if unknown and any_classes:
+            return {folder: folder for folder in meaning}
         if unknown:
             which = "none" if len(unknown) == len(meaning) else "only some"
             raise InputError(
@@ -357,7 +372,9 @@ def split_pictures(
         return splits
     try:
         if persons is None:
-            _, chosen = train_test_split(rows, test_size=test, stratify=labels, random_state=seed)
+            # With few pictures, a share of them can be less than one of every class.
+            count = max(math.ceil(test * len(rows)), len(set(labels)))
+            _, chosen = train_test_split(rows, test_size=count, stratify=labels, random_state=seed)
         else:
             draw = GroupShuffleSplit(n_splits=1, test_size=test, random_state=seed)
             _, chosen = next(draw.split(rows, groups=persons))
@@ -365,6 +382,16 @@ def split_pictures(
         raise InputError(f"{source} cannot be split into train and test: {error}") from error
     chosen = set(chosen)
     return ["test" if row in chosen else "train" for row in rows]
+
+
+def check_counts(labels: list[int], order: tuple[str, ...], at_least: int, source: Path) -> None:
+    """Raise an InputError if a class has fewer pictures than it needs."""
+    for label, count in sorted(Counter(labels).items()):
+        if count < at_least:
+            raise InputError(
+                f"{source}: the class {shortened(order[label])} has {count} "
+                f"picture{'s' if count > 1 else ''}, expected at least {at_least}"
+            )
 
 
 def check_persons(splits: list[str], persons: list[str], source: Path) -> None:

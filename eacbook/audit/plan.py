@@ -1,0 +1,208 @@
+"""What an audit will train, and what it will cost: decided and said before it starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any
+
+import psutil
+import torch
+
+from eacbook.audit.source import AuditSet
+from eacbook.checks import choice, seed_number, whole_number
+from eacbook.devices import choose_device, use_threads
+from eacbook.errors import InputError
+from eacbook.methods.eac import EAC
+from eacbook.models.dlib_face import PACKAGE
+from eacbook.models.networks import build_network
+from eacbook.models.registry import NETWORKS
+from eacbook.training.batches import split_batches
+from eacbook.training.optimizer import layer_randomness, mixed_precision
+from eacbook.training.recipe import recipe_of
+from eacbook.training.setup import set_up
+
+FACES, SMALL = "dlib-face", "tiny"
+"""The network for photographs, and the one that needs no weights."""
+
+SMALL_SIZE = 48
+"""Most pixels that ``tiny`` sees: it was made for pictures of this size."""
+
+LEAST_STEPS = 600
+"""A small set is trained for more epochs, until the network has made so many steps."""
+
+SELF_TEST = 0.5
+"""The share of the epochs that the self-test trains for."""
+
+MOST_OF_SELF_TEST = 10_000
+"""Most pictures of the self-test: 500 planted labels give an interval of 4 points or less."""
+
+TIMED = 3
+"""Real steps that are timed, after one that is not."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an audit trains.
+
+    Attributes:
+        network, weights: see :func:`eacbook.models.networks.build_network`.
+        recipe: the fields of the recipe that differ from the network's own; the seed is one of them.
+        folds: 0 for one training on all rows, else the number of trainings out of fold.
+        device: where it trains; None takes the fastest one.
+    """
+
+    network: str
+    weights: str | None
+    recipe: Mapping[str, Any]
+    folds: int = 0
+    device: str | None = None
+
+    @property
+    def seed(self) -> int:
+        return int(self.recipe["seed"])
+
+    @property
+    def epochs(self) -> int:
+        return int(self.recipe["epochs"])
+
+    @property
+    def size(self) -> int | None:
+        """Height and width of what the network sees, in pixels; None for the stored size."""
+        return replace(recipe_of(self.network), **self.recipe).size
+
+    def shorter(self) -> Plan:
+        """The plan of the self-test: fewer epochs, and one training."""
+        epochs = max(1, round(SELF_TEST * self.epochs))
+        return replace(self, recipe={**self.recipe, "epochs": epochs}, folds=0)
+
+
+def make_plan(
+    found: AuditSet,
+    *,
+    network: str | None = None,
+    quick: bool = False,
+    epochs: int | None = None,
+    folds: int = 0,
+    seed: int = 0,
+    device: str | None = None,
+) -> Plan:
+    """Choose network and recipe.
+
+    Args:
+        found: the set.
+        network: a name in :data:`eacbook.models.registry.NETWORKS`. None takes ``dlib-face`` if its
+            weights are installed, else ``tiny``.
+        quick: take ``tiny``.
+        epochs: None takes those of the network's recipe, and more for a small set.
+        folds: 0 for one training on all rows; else from 2, each class needs so many pictures.
+        seed: decides the initial weights, order, augmentation, folds and planted labels.
+        device: see :func:`eacbook.devices.choose_device`.
+
+    Raises:
+        InputError: a value is unknown or out of range, or the set has too few pictures for the folds.
+    """
+    if quick and network not in (None, SMALL):
+        raise InputError(f"--quick means --network {SMALL}, and --network is {network}")
+    if network is None:
+        network = FACES if not quick and find_spec(PACKAGE) else SMALL
+    entry = NETWORKS[choice("network", network, NETWORKS)]
+    seed = seed_number("seed", seed)
+    folds = whole_number("folds", folds)
+    on_cpu = choose_device(device).type == "cpu"
+    recipe: dict[str, Any] = {**(entry.laptop if on_cpu else {}), "seed": seed}
+    if network == SMALL and found.image_size > SMALL_SIZE:
+        recipe["size"] = SMALL_SIZE
+    full = replace(recipe_of(network), **recipe)
+    steps = len(split_batches(len(found.trained), full.batch_size))
+    recipe["epochs"] = (
+        max(full.epochs, math.ceil(LEAST_STEPS / steps))
+        if epochs is None
+        else whole_number("epochs", epochs, 1)
+    )
+    _check_folds(found, folds)
+    weights = "dlib" if network == FACES else None
+    return Plan(network, weights, recipe, folds, device)
+
+
+def _check_folds(found: AuditSet, folds: int) -> None:
+    if folds == 1:
+        raise InputError("folds must be 0 (one training) or at least 2, got 1")
+    counts = found.given[found.trained].bincount(minlength=found.num_classes)
+    fewest = int(counts.argmin())
+    if folds > counts[fewest]:
+        raise InputError(
+            f"{folds} folds need {folds} pictures of every class, and {found.classes[fewest]} has "
+            f"{int(counts[fewest])}"
+        )
+    if found.persons and folds > len(there := {found.persons[row] for row in found.trained}):
+        raise InputError(f"{folds} folds need {folds} persons, and there are {len(there)}")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an audit will need, estimated from a few real steps.
+
+    Attributes:
+        pictures: pictures of the set, and how many of them are trained on.
+        trainings: number of trainings, with the self-test.
+        seconds: of all trainings and predictions.
+        gigabytes: memory of the process, and of the GPU if it trains there.
+    """
+
+    pictures: tuple[int, int]
+    trainings: int
+    seconds: float
+    gigabytes: float
+
+    def __str__(self) -> str:
+        minutes = self.seconds / 60
+        time_text = f"{minutes:,.0f} minutes" if minutes >= 1.5 else f"{self.seconds:.0f} seconds"
+        return (
+            f"about {time_text} and {self.gigabytes:.1f} GB of memory (what is stored is not trained "
+            "again)"
+        )
+
+
+def estimate(found: AuditSet, plan: Plan) -> Cost:
+    """Time a few real steps of the training. Nothing of them is kept."""
+    rows = found.trained
+    faces, noisy = found.training(rows, "audit")
+    network = build_network(
+        plan.network, found.num_classes, weights=plan.weights, seed=plan.seed, faces=faces
+    )
+    training = set_up(EAC(), network, faces, noisy, plan.device, (), plan.recipe)
+    training.network.train()
+    per_step = math.inf
+    with use_threads(training.threads), layer_randomness(plan.seed, 0, training.device):
+        for batch in islice(training.batches(), 1 + TIMED):
+            started = time.perf_counter()
+            with mixed_precision(training.device, training.recipe.precision):
+                loss = training.method.loss(training.network, batch)["loss"]
+            training.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            training.optimizer.step()
+            loss.item()  # waits for the device
+            # The first step also allocates; with a single batch it is all there is.
+            per_step = min(per_step, time.perf_counter() - started)
+    per_picture = per_step / training.recipe.batch_size
+    tested = min(len(rows), MOST_OF_SELF_TEST)
+    seen = tested * plan.shorter().epochs + plan.epochs * (
+        len(rows) * (plan.folds - 1) if plan.folds else len(rows)
+    )
+    # A prediction is about a sixth of a step of EAC, which runs and differentiates two views.
+    predicted = (len(found) * max(1, plan.folds) + tested) / 6
+    features = len(found) * 4 * (2 * network.fc.in_features + 3 * found.num_classes + 256)
+    memory = psutil.Process().memory_info().rss + features
+    if training.device.type == "cuda":
+        memory += torch.cuda.max_memory_allocated(training.device)
+    return Cost(
+        (len(found), len(rows)),
+        1 + max(1, plan.folds),
+        per_picture * (seen + predicted),
+        memory / 1e9,
+    )

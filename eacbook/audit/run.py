@@ -1,0 +1,248 @@
+"""An audit from the pictures to its page: cost, self-test, scores, copies, matrix, files.
+
+The audit's folder gets ``index.html``, ``audit.csv``, ``audit.json``, ``runs/`` (the trainings, which
+are found again) and, for class folders, ``data/`` (the prepared set).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from eacbook import __version__
+from eacbook.audit.duplicates import find_duplicates
+from eacbook.audit.matrix import estimate_matrix
+from eacbook.audit.page import write_page
+from eacbook.audit.plan import Plan, estimate, make_plan
+from eacbook.audit.report import AuditReport, SelfTest, Suspect
+from eacbook.audit.scores import SHOWN, Scores, attention_of_both, score_labels
+from eacbook.audit.self_test import run_self_test
+from eacbook.audit.source import AuditSet, is_prepared, load_set, prepare_folders
+from eacbook.checks import path_name, seed_number
+from eacbook.errors import InputError
+from eacbook.extras import load
+from eacbook.files import read_json, write_json, write_text
+
+TABLE, FACTS, DATA, RUNS = "audit.csv", "audit.json", "data", "runs"
+
+COLUMNS = (
+    "file", "split", "given", "suggested", "score", "rank",
+    "doubt", "mean_loss", "neighbours_other",
+)  # fmt: skip
+"""Columns of ``audit.csv``. A row that was not trained on has an empty ``mean_loss``."""
+
+MAPS = 500
+"""The attention of so many suspects is on the page."""
+
+
+def audit(
+    source: str | Path,
+    out: str | Path,
+    *,
+    network: str | None = None,
+    quick: bool = False,
+    epochs: int | None = None,
+    folds: int = 0,
+    person: str | None = None,
+    skip_broken: bool = False,
+    thumbnails: bool = True,
+    seed: int = 0,
+    device: str | None = None,
+) -> AuditReport:
+    """Audit the labels of a prepared set, or of class folders. A second call goes on where one ended.
+
+    Args:
+        source: a prepared folder, or a folder or archive of class folders.
+        out: the folder of the audit. It may be that of an earlier audit of the same source.
+        network, quick, epochs, folds, seed, device: see :func:`eacbook.audit.plan.make_plan`.
+        person: a regular expression with one group that finds the person in a path.
+        skip_broken: leave pictures out that do not decode.
+        thumbnails: put small pictures into the page.
+
+    Raises:
+        InputError: an argument or a file cannot be used; the message says which and why.
+        KeyboardInterrupt: the training was interrupted; its whole epochs are kept.
+    """
+    load("sklearn")  # before anything is written
+    source, out = Path(path_name("the source", source)), Path(path_name("--out", out))
+    seed = seed_number("seed", seed)
+    _check_folders(source, out)
+    prepared = source
+    if not is_prepared(source):
+        prepared = out / DATA
+        out.mkdir(parents=True, exist_ok=True)
+        prepare_folders(source, prepared, person=person, skip_broken=skip_broken, seed=seed)
+    found = load_set(prepared, person, source.resolve().name)
+    _check_earlier(out, found)
+    plan = make_plan(
+        found, network=network, quick=quick, epochs=epochs, folds=folds, seed=seed, device=device
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    print(_intention(found, plan), flush=True)
+    print(f"It needs {estimate(found, plan)}.", flush=True)
+    tested = run_self_test(found, plan, out / RUNS)
+    print(describe_self_test(tested), flush=True)
+    scores = score_labels(found, plan, out / RUNS)
+    report = make_report(found, plan, scores, tested)
+    suspects = report.suspects[:MAPS]
+    maps = attention_of_both(
+        scores.runs, scores.judge, found.pictures.images,
+        torch.tensor([suspect.row for suspect in suspects]),
+        torch.tensor([(suspect.given, suspect.other) for suspect in suspects]), plan.size,
+    )  # fmt: skip
+    write_text(out / TABLE, table_of(report))
+    write_page(
+        report, found.pictures.images, maps, out, thumbnails,
+        source if prepared != source and source.is_dir() else None,
+    )  # fmt: skip
+    write_json(out / FACTS, _facts(report, prepared, out))
+    return report
+
+
+def make_report(found: AuditSet, plan: Plan, scores: Scores, tested: SelfTest) -> AuditReport:
+    """All that an audit found, as plain values."""
+    return AuditReport(
+        name=found.name,
+        fingerprint=found.fingerprint,
+        classes=found.classes,
+        suspects=rank(found, scores),
+        self_test=tested,
+        duplicates=find_duplicates(found),
+        matrix=estimate_matrix(scores.probabilities[found.trained], found.given[found.trained]),
+        settings={
+            "network": plan.network,
+            "weights": plan.weights or "random",
+            "epochs": plan.epochs,
+            "folds": plan.folds or "none",
+            "persons": "known" if found.persons else "unknown",
+            "seed": plan.seed,
+            "score": "1 - probability of the given label",
+        },
+        version=__version__,
+    )
+
+
+def rank(found: AuditSet, scores: Scores) -> tuple[Suspect, ...]:
+    """Every row as a suspect, the most doubtful first."""
+    order = scores.order
+    likeliest = scores.probabilities.topk(2, dim=1)
+    columns = {
+        "given": scores.given, "classes": likeliest.indices, "p": likeliest.values,
+        "score": scores.score, "doubt": scores.doubt, "mean_loss": scores.mean_loss,
+        "other": scores.neighbours_other, "neighbours": scores.neighbours[:, :SHOWN],
+    }  # fmt: skip
+    listed = {name: values[order].tolist() for name, values in columns.items()}
+    return tuple(
+        Suspect(
+            row=row, file=found.pictures.files[row], split=found.splits[row],
+            given=listed["given"][place],
+            suggested=listed["classes"][place][0], second=listed["classes"][place][1],
+            p_suggested=listed["p"][place][0], p_second=listed["p"][place][1],
+            score=listed["score"][place], rank=place + 1, doubt=listed["doubt"][place],
+            mean_loss=_number(listed["mean_loss"][place]),
+            neighbours_other=listed["other"][place],
+            neighbours=tuple(listed["neighbours"][place]),
+        )
+        for place, row in enumerate(order.tolist())
+    )  # fmt: skip
+
+
+def table_of(report: AuditReport) -> str:
+    """``audit.csv``: one line for each picture, the most doubtful first."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for suspect in report.suspects:
+        loss = "" if suspect.mean_loss is None else f"{suspect.mean_loss:.6f}"
+        table.writerow([
+            suspect.file, suspect.split, report.classes[suspect.given],
+            report.classes[suspect.suggested], f"{suspect.score:.6f}", suspect.rank,
+            f"{suspect.doubt:.6f}", loss, f"{suspect.neighbours_other:.6f}",
+        ])  # fmt: skip
+    return text.getvalue()
+
+
+def describe_self_test(tested: SelfTest) -> str:
+    """The self-test in one sentence for each part of the list."""
+    lines = [
+        f"  first {share:.0%} of the list: {found.count} found ({found.low:.0%} to {found.high:.0%})"
+        for share, found in tested.found.items()
+    ]
+    return "\n".join([f"Self-test: {tested.planted} labels were made wrong on purpose.", *lines])
+
+
+def _intention(found: AuditSet, plan: Plan) -> str:
+    trainings = "one training" if not plan.folds else f"{plan.folds} trainings out of fold"
+    persons = ", no person in two folds" if plan.folds and found.persons else ""
+    return (
+        f"{found.name}: {len(found):,} pictures, {len(found.trained):,} of them to train on, "
+        f"{found.num_classes} classes.\n"
+        f"Self-test ({plan.shorter().epochs} epochs), then {trainings} with {plan.network} "
+        f"({plan.epochs} epochs{persons})."
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _check_folders(source: Path, out: Path) -> None:
+    if not source.exists():
+        raise InputError(f"there is no file or folder {source}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file, expected a folder")
+    inner, outer = out.resolve(), source.resolve()
+    if source.is_dir() and outer in (inner, *inner.parents):
+        raise InputError(f"--out {out} is inside {source}: choose a folder outside of it")
+
+
+def _check_earlier(out: Path, found: AuditSet) -> None:
+    """Refuse to write over the audit of another set, whose decisions may still be open."""
+    if not (out / FACTS).exists():
+        return
+    if read_facts(out)["fingerprint"] != found.fingerprint:
+        raise InputError(f"{out} holds the audit of another set: choose another --out")
+
+
+def _facts(report: AuditReport, prepared: Path, out: Path) -> dict:
+    """What ``audit.json`` keeps: all but the rows, which are in ``audit.csv``."""
+    where = DATA if prepared == out / DATA else os.path.relpath(prepared.resolve(), out.resolve())
+    return {
+        "name": report.name,
+        "fingerprint": report.fingerprint,
+        "set": where,
+        "classes": list(report.classes),
+        "self_test": {
+            "planted": report.self_test.planted,
+            "found": {
+                f"{share:g}": asdict(found) for share, found in report.self_test.found.items()
+            },
+        },
+        "duplicates": [asdict(pair) for pair in report.duplicates],
+        "matrix": asdict(report.matrix),
+        "settings": dict(report.settings),
+        "version": report.version,
+    }
+
+
+def read_facts(out: Path) -> dict:
+    """The content of ``audit.json``.
+
+    Raises:
+        InputError: it is missing, damaged or cannot be read.
+    """
+    path = out / FACTS
+    try:
+        facts = read_json(path)
+        if not all(isinstance(facts.get(name), str) for name in ("fingerprint", "set")):
+            raise ValueError("it lacks the set")
+    except FileNotFoundError as error:
+        raise InputError(f"{out} holds no finished audit: {FACTS} is missing") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged or cannot be read ({error}): audit again") from error
+    return facts
