@@ -32,7 +32,7 @@ FACES, SMALL = "dlib-face", "tiny"
 SMALL_SIZE = 48
 """Most pixels that ``tiny`` sees: it was made for pictures of this size."""
 
-LEAST_STEPS = 600
+LEAST_STEPS = 300
 """A small set is trained for more epochs, until the network has made so many steps."""
 
 SELF_TEST = 0.5
