@@ -329,8 +329,9 @@ def _audit(options: argparse.Namespace) -> None:
         raise InputError("audit needs SOURCE, the folder to audit, or --apply DECISIONS")
     if options.splits:
         raise InputError("--splits belongs to --apply, which is not given")
+    from eacbook.audit.files import TABLE
     from eacbook.audit.page import PAGE
-    from eacbook.audit.run import TABLE, audit
+    from eacbook.audit.run import audit
 
     report = audit(
         options.source, options.out, network=options.network, quick=options.quick,

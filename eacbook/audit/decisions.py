@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eacbook.audit.run import FACTS, read_facts
+from eacbook.audit.files import FACTS, read_facts
 from eacbook.audit.source import is_prepared
 from eacbook.checks import choice, path_name, shortened, shown
 from eacbook.data.faces import fingerprint_of, load_all

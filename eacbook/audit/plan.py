@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
+from statistics import median
 from typing import Any
 
 import psutil
@@ -177,7 +178,7 @@ def estimate(found: AuditSet, plan: Plan) -> Cost:
     )
     training = set_up(EAC(), network, faces, noisy, plan.device, (), plan.recipe)
     training.network.train()
-    per_step = math.inf
+    times = []
     with use_threads(training.threads), layer_randomness(plan.seed, 0, training.device):
         for batch in islice(training.batches(), 1 + TIMED):
             started = time.perf_counter()
@@ -187,9 +188,8 @@ def estimate(found: AuditSet, plan: Plan) -> Cost:
             loss.backward()  # type: ignore[no-untyped-call]
             training.optimizer.step()
             loss.item()  # waits for the device
-            # The first step also allocates; with a single batch it is all there is.
-            per_step = min(per_step, time.perf_counter() - started)
-    per_picture = per_step / training.recipe.batch_size
+            times.append((time.perf_counter() - started) / len(batch.index))
+    per_picture = median(times[1:] or times)  # the first step also allocates
     tested = min(len(rows), MOST_OF_SELF_TEST)
     seen = tested * plan.shorter().epochs + plan.epochs * (
         len(rows) * (plan.folds - 1) if plan.folds else len(rows)

@@ -6,16 +6,13 @@ are found again) and, for class folders, ``data/`` (the prepared set).
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from eacbook import __version__
 from eacbook.audit.duplicates import find_duplicates
+from eacbook.audit.files import DATA, FACTS, RUNS, TABLE, facts_of, read_facts, table_of
 from eacbook.audit.matrix import estimate_matrix
 from eacbook.audit.page import write_page
 from eacbook.audit.plan import Plan, estimate, make_plan
@@ -26,15 +23,7 @@ from eacbook.audit.source import AuditSet, is_prepared, load_set, prepare_folder
 from eacbook.checks import path_name, seed_number
 from eacbook.errors import InputError
 from eacbook.extras import load
-from eacbook.files import read_json, write_json, write_text
-
-TABLE, FACTS, DATA, RUNS = "audit.csv", "audit.json", "data", "runs"
-
-COLUMNS = (
-    "file", "split", "given", "suggested", "score", "rank",
-    "doubt", "mean_loss", "neighbours_other",
-)  # fmt: skip
-"""Columns of ``audit.csv``. A row that was not trained on has an empty ``mean_loss``."""
+from eacbook.files import write_json, write_text
 
 MAPS = 500
 """The attention of so many suspects is on the page."""
@@ -100,7 +89,7 @@ def audit(
         report, found.pictures.images, maps, out, thumbnails,
         source if prepared != source and source.is_dir() else None,
     )  # fmt: skip
-    write_json(out / FACTS, _facts(report, prepared, out))
+    write_json(out / FACTS, facts_of(report, prepared, out))
     return report
 
 
@@ -152,21 +141,6 @@ def rank(found: AuditSet, scores: Scores) -> tuple[Suspect, ...]:
     )  # fmt: skip
 
 
-def table_of(report: AuditReport) -> str:
-    """``audit.csv``: one line for each picture, the most doubtful first."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for suspect in report.suspects:
-        loss = "" if suspect.mean_loss is None else f"{suspect.mean_loss:.6f}"
-        table.writerow([
-            suspect.file, suspect.split, report.classes[suspect.given],
-            report.classes[suspect.suggested], f"{suspect.score:.6f}", suspect.rank,
-            f"{suspect.doubt:.6f}", loss, f"{suspect.neighbours_other:.6f}",
-        ])  # fmt: skip
-    return text.getvalue()
-
-
 def describe_self_test(tested: SelfTest) -> str:
     """The self-test in one sentence for each part of the list."""
     lines = [
@@ -207,42 +181,3 @@ def _check_earlier(out: Path, found: AuditSet) -> None:
         return
     if read_facts(out)["fingerprint"] != found.fingerprint:
         raise InputError(f"{out} holds the audit of another set: choose another --out")
-
-
-def _facts(report: AuditReport, prepared: Path, out: Path) -> dict:
-    """What ``audit.json`` keeps: all but the rows, which are in ``audit.csv``."""
-    where = DATA if prepared == out / DATA else os.path.relpath(prepared.resolve(), out.resolve())
-    return {
-        "name": report.name,
-        "fingerprint": report.fingerprint,
-        "set": where,
-        "classes": list(report.classes),
-        "self_test": {
-            "planted": report.self_test.planted,
-            "found": {
-                f"{share:g}": asdict(found) for share, found in report.self_test.found.items()
-            },
-        },
-        "duplicates": [asdict(pair) for pair in report.duplicates],
-        "matrix": asdict(report.matrix),
-        "settings": dict(report.settings),
-        "version": report.version,
-    }
-
-
-def read_facts(out: Path) -> dict:
-    """The content of ``audit.json``.
-
-    Raises:
-        InputError: it is missing, damaged or cannot be read.
-    """
-    path = out / FACTS
-    try:
-        facts = read_json(path)
-        if not all(isinstance(facts.get(name), str) for name in ("fingerprint", "set")):
-            raise ValueError("it lacks the set")
-    except FileNotFoundError as error:
-        raise InputError(f"{out} holds no finished audit: {FACTS} is missing") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged or cannot be read ({error}): audit again") from error
-    return facts
