@@ -150,8 +150,8 @@ def build_parser() -> argparse.ArgumentParser:
     audit = _add(
         commands, "audit", _audit,
         "Find the labels that are probably wrong: one EAC training, and a page to look and decide. "
-        "First a self-test makes 5 % of the labels wrong on purpose, and says how many of them it "
-        "finds. A doubted picture may also be rare, not wrong: only you can decide. A call that was "
+        "First a self-test makes one label in twenty wrong on purpose, and says how many of them "
+        "it finds. A doubted picture may also be rare, not wrong: only you can decide. A call that was "
         "interrupted goes on where it ended.",
         "eacbook audit FOLDER --out audit          # class folders, or a prepared set\n"
         "  eacbook audit FOLDER --person '(S\\d+)_' --folds 5 --out audit\n"

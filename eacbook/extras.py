@@ -11,6 +11,7 @@ SOURCE = "git+https://github.com/eacbook/eacbook"
 EXTRAS = {
     "cv2": "lab",
     "IPython": "book",
+    "cleanlab": "test",
     "face_recognition_models": "faces",
     "ipywidgets": "book",
     "jinja2": "table",

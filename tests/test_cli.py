@@ -21,7 +21,7 @@ from eacbook.noise.label_files import write_label_file
 
 pytestmark = pytest.mark.usefixtures("drawn_once")
 
-COMMANDS = ["demo", "train", "table", "noise", "prepare", "runs", "lab"]
+COMMANDS = ["demo", "train", "table", "audit", "noise", "prepare", "runs", "lab"]
 
 
 def run(*arguments):

@@ -34,7 +34,9 @@ SMALL_SIZE = 48
 """Most pixels that ``tiny`` sees: it was made for pictures of this size."""
 
 LEAST_STEPS = 300
-"""A small set is trained for more epochs, until the network has made so many steps."""
+"""A small set is trained for more epochs, until the network has made so many steps. On 300 written
+digits with 32 wrong labels, 150, 300 and 600 steps gave an average precision of 0.987, 0.989 and 0.990;
+with 600 steps half of the wrong labels were memorised."""
 
 SELF_TEST = 0.5
 """The share of the epochs that the self-test trains for."""

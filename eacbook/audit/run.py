@@ -64,7 +64,6 @@ def audit(
     prepared = source
     if not is_prepared(source):
         prepared = out / DATA
-        out.mkdir(parents=True, exist_ok=True)
         prepare_folders(source, prepared, person=person, skip_broken=skip_broken, seed=seed)
     found = load_set(prepared, person, source.resolve().name)
     _check_earlier(out, found)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
 from eacbook.audit.plan import Plan
 from eacbook.audit.source import AuditSet
@@ -185,7 +186,8 @@ def predict_with_features(
     device = next(network.parameters()).device
     logits, features = [], []
     with evaluation_mode(network):
-        for first in range(0, len(images), BATCH_SIZE):
+        firsts = range(0, len(images), BATCH_SIZE)
+        for first in tqdm(firsts, "predictions", unit=" batches", disable=None, leave=False):
             part = images[first : first + BATCH_SIZE].to(device)
             values = network.backbone(normalise(part, size))
             logits.append(network.classify(values)[0].cpu())
