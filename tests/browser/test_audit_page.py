@@ -241,7 +241,7 @@ def test_a_saved_file_is_loaded_again(open_page, audit, tmp_path):
         expect(other.get_by_role("alert")).to_contain_text(f"mine.csv: {message}")
     assert saved(other) == saved(page)
     keys(other, "z")
-    expect(other.locator("#kept")).to_contain_text("None yet")
+    expect(other.locator("#kept")).to_contain_text("No decision yet")
 
 
 PICKER = """window.showSaveFilePicker = async (wanted) => ({
