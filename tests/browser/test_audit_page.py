@@ -14,7 +14,11 @@ from laboratory import VIEWPORT, Watch
 from PIL import Image
 from playwright.sync_api import expect
 
-from eacbook.audit.page import write_page
+from eacbook.audit.decisions import apply_decisions
+from eacbook.audit.page import PAGE, write_page
+from eacbook.audit.report import LOOKED_AT, Found
+from eacbook.audit.run import audit as run_audit
+from eacbook.data.faces import load_faces, synthetic_faces
 
 MANY = tuple(f"class {number:02d}" for number in range(1, 15))
 HEADER = ["set", "row", "file", "decision", "label"]
@@ -27,7 +31,10 @@ def audit():
 
 @pytest.fixture
 def open_page(browser, tmp_path):
-    """``open_page(audit, **settings)``: the page, watched. There must be no error afterwards."""
+    """``open_page(audit, folder)``: the page, watched. Without an audit, the one that is there.
+
+    There must be no error afterwards.
+    """
     contexts, pages = [], []
 
     def make(audit, folder=tmp_path, thumbnails=True, source=None, **settings):
@@ -35,7 +42,9 @@ def open_page(browser, tmp_path):
         page = contexts[-1].new_page()
         page.watch = Watch(tmp_path.as_uri()).over(page)
         pages.append(page)
-        page.goto(write_page(*audit, folder, thumbnails, source).as_uri())
+        if audit:
+            write_page(*audit, folder, thumbnails, source)
+        page.goto((folder / PAGE).as_uri())
         expect(page.locator("body[data-ready]")).to_be_attached()
         return page
 
@@ -270,6 +279,18 @@ def test_the_file_picker_gets_the_same_file(open_page, audit):
     )
 
 
+def test_a_self_test_no_better_than_chance_is_a_warning(open_page, audit):
+    report, images, maps = audit
+    warning = "may be no better than chance"
+    expect(open_page(audit).get_by_text(warning)).to_have_count(0)
+    poor = replace(
+        report.self_test, planted=3, found=dict.fromkeys(LOOKED_AT, Found(1, 0.06, 0.79))
+    )
+    page = open_page((replace(report, self_test=poor), images, maps))
+    expect(page.get_by_text(warning)).to_be_visible()
+    expect(page.get_by_text("hold 1 of 3 wrong labels")).to_be_visible()
+
+
 def test_duplicates_are_pairs(open_page, audit):
     report = audit[0]
     by_row = {one.row: one for one in report.suspects}
@@ -385,3 +406,29 @@ def test_ten_thousand_pictures_respond(open_page):
     keys(page, "Home", *["k"] * 30)
     assert position(page) == f"31 of {count:,}"
     assert options(page).count() < 100 and len(saved(page)) == 30
+
+
+def test_from_class_folders_to_a_corrected_copy(open_page, tmp_path):
+    """The whole way of a user: audit, three decisions in the page, saved, applied; nothing else."""
+    faces = synthetic_faces(140, 7, 7)
+    for row, (image, label) in enumerate(zip(faces.train.images, faces.train.labels, strict=True)):
+        file = tmp_path / "mine" / CLASSES[label] / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file)
+    report = run_audit(tmp_path / "mine", tmp_path / "audit", quick=True, epochs=2, device="cpu")
+    page = open_page(None, tmp_path / "audit")
+    first, second, third = training(report)[:3]
+    label = (second.given + 1) % 7
+    keys(page, "d", str(label + 1), "k")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download decisions.csv").click()
+    shutil.copy(waiting.value.path(), tmp_path / "audit/decisions.csv")
+    apply_decisions(tmp_path / "audit/decisions.csv", tmp_path / "clean")
+    before, after = load_faces(tmp_path / "audit/data"), load_faces(tmp_path / "clean")
+    labels = [
+        dict(zip(one.train.files, one.train.labels.tolist(), strict=True))
+        for one in (before, after)
+    ]
+    del labels[0][first.file]
+    assert labels[1] == labels[0] | {second.file: label}
+    assert third.file in labels[1] and after.test.files == before.test.files
