@@ -39,7 +39,7 @@ digits with 32 wrong labels, 150, 300 and 600 steps gave an average precision of
 with 600 steps half of the wrong labels were memorised."""
 
 SELF_TEST = 0.5
-"""The share of the epochs that the self-test trains for."""
+"""The share of the epochs that the self-test trains for, but not for less than :data:`LEAST_STEPS`."""
 
 MOST_OF_SELF_TEST = 10_000
 """Most pictures of the self-test: 500 planted labels give an interval of 4 points or less."""
@@ -57,6 +57,7 @@ class Plan:
         recipe: the fields of the recipe that differ from the network's own; the seed is one of them.
         folds: 0 for one training on all rows, else the number of trainings out of fold.
         device: where it trains; None takes the fastest one.
+        least_epochs: epochs of the self-test, at least, if the audit has so many.
     """
 
     network: str
@@ -64,6 +65,7 @@ class Plan:
     recipe: Mapping[str, Any]
     folds: int = 0
     device: str | None = None
+    least_epochs: int = 1
 
     @property
     def seed(self) -> int:
@@ -80,7 +82,7 @@ class Plan:
 
     def shorter(self) -> Plan:
         """The plan of the self-test: fewer epochs, and one training."""
-        epochs = max(1, round(SELF_TEST * self.epochs))
+        epochs = min(self.epochs, max(self.least_epochs, round(SELF_TEST * self.epochs)))
         return replace(self, recipe={**self.recipe, "epochs": epochs}, folds=0)
 
 
@@ -122,14 +124,13 @@ def make_plan(
         recipe["size"] = SMALL_SIZE
     full = replace(recipe_of(network), **recipe)
     steps = len(split_batches(len(found.trained), full.batch_size))
+    least = math.ceil(LEAST_STEPS / steps)
     recipe["epochs"] = (
-        max(full.epochs, math.ceil(LEAST_STEPS / steps))
-        if epochs is None
-        else whole_number("epochs", epochs, 1)
+        max(full.epochs, least) if epochs is None else whole_number("epochs", epochs, 1)
     )
     _check_folds(found, folds)
     weights = "dlib" if network == FACES else None
-    return Plan(network, weights, recipe, folds, device)
+    return Plan(network, weights, recipe, folds, device, least)
 
 
 def _check_folds(found: AuditSet, folds: int) -> None:

@@ -213,7 +213,8 @@ def test_a_plan_takes_the_recipe_of_the_network_and_enough_steps(monkeypatch):
     monkeypatch.setattr("eacbook.audit.plan.find_spec", lambda name: True)
     plan = make_plan(found, device="cpu")
     assert (plan.network, plan.weights, plan.size) == ("dlib-face", "dlib", 96)
-    assert plan.epochs == LEAST_STEPS // 4 and plan.shorter().epochs == plan.epochs // 2
+    assert plan.epochs == plan.shorter().epochs == LEAST_STEPS // 4
+    assert replace(plan, least_epochs=1).shorter().epochs == round(plan.epochs / 2)
     assert make_plan(found, quick=True, device="cpu").network == "tiny"
     monkeypatch.setattr("eacbook.audit.plan.find_spec", lambda name: None)
     assert make_plan(found, device="cpu").network == "tiny"
