@@ -93,8 +93,8 @@ class Applied:
         kept = ", ".join(f"{self.decided[name]} {name}" for name in DECISIONS)
         lines = [
             f"Decisions: {kept}.",
-            f"{self.out} is the corrected copy: {len(done) - dropped} labels changed, {dropped} "
-            f"pictures dropped. {CHANGES} in it lists each of them.",
+            f"{self.out} is the corrected copy: labels changed: {len(done) - dropped}, pictures "
+            f"dropped: {dropped}. {CHANGES} in it lists each of them.",
         ]
         for split, count in left.items():
             lines.append(

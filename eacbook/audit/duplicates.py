@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from eacbook.audit.report import DuplicatePair
-from eacbook.audit.scores import without_itself
+from eacbook.audit.scores import nearest
 from eacbook.audit.source import AuditSet
 from eacbook.data.images import Images
-from eacbook.extras import load
 
 SIDE = 16
 """Pixels of a side of the grey thumbnails that are compared."""
@@ -87,10 +86,7 @@ def _near(thumbnails: Tensor, rows: Tensor) -> list[tuple[int, int, float]]:
     if count < 1:
         return []
     vectors = thumbnails[rows]
-    search = load("sklearn.neighbors").NearestNeighbors(n_neighbors=count + 1, algorithm="brute")
-    search.fit(vectors.numpy())
-    places = torch.from_numpy(search.kneighbors(vectors.numpy(), return_distance=False))
-    others = without_itself(places, torch.arange(len(rows)))
+    others = nearest(vectors, torch.arange(len(rows)), count)
     near = {}
     for one, of_one in enumerate(others):
         distances = (1 - vectors[of_one].double() @ vectors[one].double()).clamp(min=0)

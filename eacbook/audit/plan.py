@@ -81,9 +81,9 @@ class Plan:
         return replace(recipe_of(self.network), **self.recipe).size
 
     def shorter(self) -> Plan:
-        """The plan of the self-test: fewer epochs, and one training."""
+        """The plan of the self-test: the same with fewer epochs."""
         epochs = min(self.epochs, max(self.least_epochs, round(SELF_TEST * self.epochs)))
-        return replace(self, recipe={**self.recipe, "epochs": epochs}, folds=0)
+        return replace(self, recipe={**self.recipe, "epochs": epochs})
 
 
 def make_plan(
@@ -152,14 +152,10 @@ class Cost:
     """What an audit will need, estimated from a few real steps.
 
     Attributes:
-        pictures: pictures of the set, and how many of them are trained on.
-        trainings: number of trainings, with the self-test.
         seconds: of all trainings and predictions.
         gigabytes: memory of the process, and of the GPU if it trains there.
     """
 
-    pictures: tuple[int, int]
-    trainings: int
     seconds: float
     gigabytes: float
 
@@ -194,18 +190,12 @@ def estimate(found: AuditSet, plan: Plan) -> Cost:
             times.append((time.perf_counter() - started) / len(batch.index))
     per_picture = median(times[1:] or times)  # the first step also allocates
     tested = min(len(rows), MOST_OF_SELF_TEST)
-    seen = tested * plan.shorter().epochs + plan.epochs * (
-        len(rows) * (plan.folds - 1) if plan.folds else len(rows)
-    )
+    passes = plan.folds - 1 if plan.folds else 1
+    seen = passes * (tested * plan.shorter().epochs + len(rows) * plan.epochs)
     # A prediction is about a sixth of a step of EAC, which runs and differentiates two views.
-    predicted = (len(found) * max(1, plan.folds) + tested) / 6
+    predicted = 2 * max(1, plan.folds) * len(found) / 6
     features = len(found) * 4 * (2 * network.fc.in_features + 3 * found.num_classes + 256)
     memory = psutil.Process().memory_info().rss + features
     if training.device.type == "cuda":
         memory += torch.cuda.max_memory_allocated(training.device)
-    return Cost(
-        (len(found), len(rows)),
-        1 + max(1, plan.folds),
-        per_picture * (seen + predicted),
-        memory / 1e9,
-    )
+    return Cost(per_picture * (seen + predicted), memory / 1e9)

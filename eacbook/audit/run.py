@@ -155,8 +155,8 @@ def _intention(found: AuditSet, plan: Plan) -> str:
     return (
         f"{found.name}: {len(found):,} pictures, {len(found.trained):,} of them to train on, "
         f"{found.num_classes} classes.\n"
-        f"Self-test ({plan.shorter().epochs} epochs), then {trainings} with {plan.network} "
-        f"({plan.epochs} epochs{persons})."
+        f"Self-test ({plan.shorter().epochs} epochs) and audit ({plan.epochs} epochs) with "
+        f"{plan.network}: {trainings} each{persons}."
     )
 
 

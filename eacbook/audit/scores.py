@@ -32,7 +32,8 @@ from eacbook.training.state import Run, Training
 NEIGHBOURS, SHOWN = 10, 3
 """Neighbours that are counted, and those that the report names."""
 
-BATCH_SIZE = 128
+BATCH_SIZE, QUERIES = 128, 10_000
+"""Pictures that are predicted at once, and rows whose neighbours are searched at once."""
 
 
 def combine(doubt: Tensor, mean_loss: Tensor, neighbours_other: Tensor) -> Tensor:
@@ -209,19 +210,15 @@ def nearest(features: Tensor, rows: Tensor, count: int) -> Tensor:
     neighbors = load("sklearn.neighbors")
     unit = functional.normalize(features.float(), dim=1).numpy()
     search = neighbors.NearestNeighbors(n_neighbors=count + 1, algorithm="brute").fit(unit)
-    found = torch.from_numpy(search.kneighbors(unit[rows.numpy()], return_distance=False))
-    return without_itself(found, rows)
-
-
-def without_itself(found: Tensor, rows: Tensor) -> Tensor:
-    """Neighbours ``[n,k+1]`` without the row itself, ``[n,k]``.
-
-    If many rows have the same features, a row may not be among its own k+1 nearest. Then the last one
-    is left out.
-    """
+    parts = tqdm(rows.split(QUERIES), "neighbours", unit=" parts", disable=None, leave=False)
+    found = torch.cat([
+        torch.from_numpy(search.kneighbors(unit[part.numpy()], return_distance=False))
+        for part in parts
+    ])  # fmt: skip
     itself = found == rows[:, None]
+    # If many rows have the same features, a row may not be among its own nearest.
     itself[~itself.any(1), -1] = True
-    return found[~itself].view(len(found), -1)
+    return found[~itself].view(len(rows), count)
 
 
 @torch.no_grad()

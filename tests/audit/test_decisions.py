@@ -70,7 +70,7 @@ def test_the_copy_has_exactly_the_decided_changes(stripes, tmp_path):
         ("70", old_name(old, 70), "", "no"),
     ]
     said = str(applied)
-    assert "1 labels changed, 1 pictures dropped" in said
+    assert "labels changed: 1, pictures dropped: 1" in said
     assert "validation: 1 decision not applied" in said and "--splits train test" in said
     notes = json.loads((tmp_path / "clean" / "faceset.json").read_text())["notes"]
     assert notes["corrected"]["relabelled"] == 1 and notes["corrected"]["dropped"] == 1

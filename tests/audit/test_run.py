@@ -130,7 +130,7 @@ def test_three_decisions_change_exactly_three_rows(audited, tmp_path, capsys):
     with decisions.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(lines)
     assert run("--apply", decisions, "--out", tmp_path / "clean") == 0
-    assert "3 labels changed, 0 pictures dropped" in capsys.readouterr().out
+    assert "labels changed: 3, pictures dropped: 0" in capsys.readouterr().out
     old, new = load_faces(out / "data"), load_faces(tmp_path / "clean")
     assert (old.train.labels != new.train.labels).nonzero().squeeze(1).tolist() == rows
     assert torch.equal(old.train.images, new.train.images)
@@ -158,7 +158,7 @@ def test_persons_are_known_from_the_paths_and_folds_respect_them(tmp_path, capsy
     folder = write_folders(tmp_path / "zoo", persons=True)
     arguments = (folder, "--quick", "--epochs", 1, "--device", "cpu", "--out", tmp_path / "audit")
     assert run(*arguments, "--person", r"(P\d+)_", "--folds", 2) == 0
-    assert "2 trainings out of fold with tiny (1 epochs, no person in two folds)" in (
+    assert "audit (1 epochs) with tiny: 2 trainings out of fold each, no person in two folds." in (
         capsys.readouterr().out
     )
     found = load_set(tmp_path / "audit" / "data")

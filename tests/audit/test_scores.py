@@ -220,7 +220,6 @@ def test_a_plan_takes_the_recipe_of_the_network_and_enough_steps(monkeypatch):
     assert make_plan(found, device="cpu").network == "tiny"
     assert make_plan(found, device="cpu", epochs=3).epochs == 3
     cost = estimate(found, quick_plan())
-    assert cost.pictures == (180, 120) and cost.trainings == 2
     assert 0 < cost.seconds < 600 and 0.1 < cost.gigabytes < 50
 
 
