@@ -91,6 +91,11 @@ def run_book(setting: str, folder: Path) -> Iterator[dict]:
             yield {"setting": setting, "notebook": path.stem, **claim}
     for place in list_runs(folder):
         facts = read_facts(place)
+        if f"-{facts['made']['threads']}" != setting[-2:]:
+            raise SystemExit(
+                f"{place} was trained with {facts['made']['threads']} thread: a core was busy. Remove "
+                f"{folder} and try again on an idle machine"
+            )
         seed = facts["settings"]["recipe"]["seed"]
         figures = {name: facts["summary"][name] for name in FIGURES}
         yield {"setting": setting, "run": place.name, "seed": seed, **figures}
