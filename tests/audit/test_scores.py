@@ -44,6 +44,7 @@ def scored(tmp_path_factory):
     return found, noisy, score_labels(found, quick_plan(), folder), folder
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_first_and_every_split_is_judged(scored):
     found, noisy, scores, _ = scored
     assert average_precision_score(noisy.wrong, scores.score[:120]) > 0.9
@@ -144,6 +145,7 @@ def test_wilsons_interval_is_the_published_one():
     assert wilson(0, 20)[0] == 0 and wilson(20, 20)[1] == 1 and wilson(0, 0) == (0, 1)
 
 
+@pytest.mark.slow
 def test_the_self_test_is_short_and_the_same_for_the_same_seed(tmp_path):
     found, _ = audited(rate=0)
     tested = run_self_test(found, quick_plan(epochs=12), tmp_path)

@@ -69,6 +69,7 @@ def test_noise_that_is_not_known_for_the_classes_is_left_out(faces, explorer):
     )
 
 
+@pytest.mark.slow
 def test_saved_notebook_gets_the_current_picture(explorer):
     bundle = explorer._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]) == explorer.picture.value
@@ -138,6 +139,7 @@ def test_every_position_of_the_attention_explorer_is_another_picture(attention):
     assert len(seen) == 2 * 7 * 2
 
 
+@pytest.mark.slow
 def test_thumbnails_of_wrong_labels_are_marked(attention):
     flipped = Recorded.of(attention.runs["eac"]).wrong[:9].tolist()
     assert True in flipped and False in flipped

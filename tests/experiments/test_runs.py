@@ -297,6 +297,7 @@ def test_a_run_from_before_the_numbers_of_single_classes_is_found(find, stored):
     assert shown["mean class accuracy"] == "-" != shown["test accuracy"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_before_the_numbers_of_single_classes_goes_on(find, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         find(interrupt_at=2 * BATCHES + 2)

@@ -99,6 +99,7 @@ def trained():
     )
 
 
+@pytest.mark.slow
 def test_it_learns_and_predicts_each_face_by_itself(trained):
     images = striped_faces().test.images
     assert trained.summary["test_accuracy_last"] > 0.9
@@ -106,6 +107,7 @@ def test_it_learns_and_predicts_each_face_by_itself(trained):
     assert torch.allclose(together[:1], alone, atol=1e-5), "nothing is mixed when it predicts"
 
 
+@pytest.mark.slow
 def test_the_maps_say_what_each_place_adds_to_the_logits(trained):
     network = trained.network.eval()
     features = torch.randn(4, 64, 2, 2)

@@ -142,6 +142,7 @@ def test_changed_labels_are_counted_kept_and_trained_on(noisy):
         assert torch.equal(used, before[index]), "an epoch goes on from the labels of the last"
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_its_changed_labels(noisy, tmp_path):
     faces = striped_faces()
 
