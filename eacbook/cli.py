@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from eacbook import __version__, terminal
 from eacbook.checks import choice, path_name, read_real_number, read_whole_number, real_number
+from eacbook.data.format import SPLITS
 from eacbook.data.prepare import SETS, prepare
 from eacbook.errors import InputError
 from eacbook.extras import install_line
@@ -201,8 +202,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="write a corrected copy of the set by the decisions that the page saved",
     )  # fmt: skip
     audit.add_argument(
-        "--splits", nargs="+", choices=("train", "validation", "test"), metavar="SPLIT",
-        help="with --apply: splits that may be changed, of train, validation, test (train)",
+        "--splits", nargs="+", choices=SPLITS, metavar="SPLIT",
+        help=f"with --apply: splits that may be changed, of {', '.join(SPLITS)} (train)",
     )  # fmt: skip
 
     noise = _add(
