@@ -32,6 +32,9 @@ from eacbook.models.weights import OF_RUL, Match, fill_network, own_tensors
 STATISTICS_FACES = 64
 """How many faces give dlib's weights their statistics; see :func:`build_network`."""
 
+_WITH_SYNTHETIC_FACES: dict[int, tuple[str, dict[str, Tensor]]] = {}
+"""Pixels to the name of the synthetic faces, and the state of dlib's backbone with their statistics."""
+
 WithParts: TypeAlias = Any
 """A network with the parts that a method or a hook needs: ``backbone``, ``fc`` and added parts.
 
@@ -204,13 +207,25 @@ def build_network(
 
 
 def _set_statistics(network: WithParts, faces: FaceData | None, size: int) -> None:
-    """Give dlib's weights the statistics of faces, resized to ``size`` pixels."""
-    if faces is None:
-        faces = synthetic_faces(train=STATISTICS_FACES, test=1, validation=1)
-    count = len(faces.train)
+    """Give dlib's weights the statistics of faces, resized to ``size`` pixels.
+
+    dlib's file has only one content, so the result with synthetic faces is always the same. It is kept,
+    because a grid builds a network for each of its cells.
+    """
+    if faces is None and size in _WITH_SYNTHETIC_FACES:
+        network.statistics, state = _WITH_SYNTHETIC_FACES[size]
+        network.backbone.load_state_dict(state)
+        return
+    measured = (
+        synthetic_faces(train=STATISTICS_FACES, test=1, validation=1) if faces is None else faces
+    )
+    count = len(measured.train)
     rows = torch.linspace(0, count - 1, min(count, STATISTICS_FACES)).long()
-    network.backbone.set_statistics(normalise(fetch(faces.train.images, rows).cpu(), size))
-    network.statistics = faces.name
+    network.backbone.set_statistics(normalise(fetch(measured.train.images, rows).cpu(), size))
+    network.statistics = measured.name
+    if faces is None:
+        state = {name: tensor.clone() for name, tensor in network.backbone.state_dict().items()}
+        _WITH_SYNTHETIC_FACES[size] = measured.name, state
 
 
 def copy_with_new_randomness(network: nn.Module, seed: int) -> nn.Module:

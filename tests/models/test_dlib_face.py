@@ -134,6 +134,16 @@ def test_the_faces_of_the_statistics_are_in_the_settings(faces):
     assert "statistics" not in settings(build_network("dlib-face", 7))
 
 
+@pytest.mark.slow
+def test_the_statistics_of_synthetic_faces_are_measured_once(monkeypatch):
+    one = build_network("dlib-face", 7, weights="dlib", seed=1)
+    monkeypatch.setattr(DlibFace, "set_statistics", None)
+    again = build_network("dlib-face", 7, weights="dlib", seed=1)
+    assert one.statistics == again.statistics == "synthetic"
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
 def test_a_copy_keeps_what_was_loaded_and_draws_the_classifier_anew(network):
     state, copied = (n.state_dict() for n in (network, copy_with_new_randomness(network, 5)))
     differing = {name for name in state if not torch.equal(state[name], copied[name])}
