@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from eacbook.errors import InputError, NonFiniteLossError
     from eacbook.methods import (
         EAC,
+        ELR,
         METHODS,
         RUL,
         SCN,
         Baseline,
         CoTeaching,
+        ReSup,
         build_method,
         parse_method,
     )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EAC",
+    "ELR",
     "METHODS",
     "NETWORKS",
     "RUL",
@@ -50,6 +53,7 @@ __all__ = [
     "NoisyLabels",
     "NonFiniteLossError",
     "Progress",
+    "ReSup",
     "Recipe",
     "Run",
     "SampleLosses",
@@ -69,7 +73,8 @@ _MODULES = {
     "data.faces": ("FaceData", "FaceSet", "load_faces", "synthetic_faces"),
     "errors": ("InputError", "NonFiniteLossError"),
     "methods": (
-        "EAC", "METHODS", "RUL", "SCN", "Baseline", "CoTeaching", "build_method", "parse_method"
+        "EAC", "ELR", "METHODS", "RUL", "SCN", "Baseline", "CoTeaching", "ReSup", "build_method",
+        "parse_method",
     ),
     "models.networks": ("build_network",),
     "models.registry": ("NETWORKS",),

@@ -156,7 +156,7 @@ def test_bad_grid_gets_one_clear_line(arguments, expected, tmp_path, capsys):
     [
         (["--noise", "0.1", "--noise-file", "labels.txt"], "give one"),
         (["--noise", "1.5"], "--noise must be a number from 0 to 1"),
-        (["--method", "magic"], "baseline, coteaching, scn, rul, eac"),
+        (["--method", "magic"], "baseline, coteaching, scn, rul, elr, resup, eac"),
         (["--method", "eac:weight=much"], "expected a number"),
         (["--network", "vgg"], "tiny, dlib-face, resnet18, resnet50"),
         (["--data", "nowhere"], "'synthetic' or a folder"),

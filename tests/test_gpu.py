@@ -21,7 +21,7 @@ from eacbook.data import faces as data
 from eacbook.data.faces import load_faces, synthetic_faces
 from eacbook.data.images import ImageFile
 from eacbook.experiments.runs import NETWORK, find_or_train, list_runs, read_facts
-from eacbook.methods import EAC, RUL, SCN, Baseline, CoTeaching
+from eacbook.methods import EAC, ELR, RUL, SCN, Baseline, CoTeaching, ReSup
 from eacbook.models.networks import build_network
 from eacbook.noise.inject import inject_noise
 from eacbook.training.hooks import Hook, SampleLosses
@@ -38,8 +38,8 @@ pytestmark = [
     pytest.mark.filterwarnings("error:.*eterministic"),
 ]
 METHODS = [
-    Baseline(), CoTeaching(noise_rate=0.3, ramp=2), SCN(relabel_epoch=2), RUL(), EAC(weight=1.0),
-    EAC(weight=1.0, one_pass=True),
+    Baseline(), CoTeaching(noise_rate=0.3, ramp=2), SCN(relabel_epoch=2), RUL(), ELR(), ReSup(),
+    EAC(weight=1.0), EAC(weight=1.0, one_pass=True),
 ]  # fmt: skip
 SIZES = {"tiny": None, "resnet18": 40, "dlib-face": 96}
 """The networks, and the pixels at which they train."""

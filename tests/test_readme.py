@@ -6,6 +6,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+def test_every_number_of_a_grid_is_that_of_its_csv_file(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    module = runpy.run_path(str(ROOT / "benchmarks" / "fill.py"))
+    texts = [path.read_text(encoding="utf-8") for path in module["PLACES"]]
+    for text in texts:
+        assert module["fill"](text) == text, "run python benchmarks/fill.py"
+    assert all(
+        any(f"<!-- filled: {name} -->" in text for text in texts) for name in module["FILLED"]
+    )
+    wrong = texts[0].replace("| baseline | 89.2", "| baseline | 98.2")
+    assert wrong != texts[0] and module["fill"](wrong) == texts[0]
+
+
 def test_the_table_of_real_faces_is_that_of_the_measured_runs():
     table = runpy.run_path(str(ROOT / "benchmarks" / "ferplus_h100.py"))["markdown"]()
     assert table in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -88,3 +88,13 @@ class Batch:
             return images
         size = images.shape[-2:]
         return erase_(images, self._streams.rectangles(self._number, view, erasing, *size))
+
+
+def last_places(index: Tensor) -> Tensor:
+    """For each face of a batch, int64 ``[B]``, the last place of the same face in the batch: ``[B]``.
+
+    Then all places of a face hold the same value, and the order in which a device writes them does not
+    matter. The code does not wait for the device.
+    """
+    places = torch.arange(len(index), device=index.device)
+    return torch.where(index[:, None] == index, places, -1).amax(1)

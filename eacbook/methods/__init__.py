@@ -26,18 +26,22 @@ if TYPE_CHECKING:
     from eacbook.methods.baseline import Baseline
     from eacbook.methods.coteaching import CoTeaching
     from eacbook.methods.eac import EAC
+    from eacbook.methods.elr import ELR
     from eacbook.methods.method import Method
+    from eacbook.methods.resup import ReSup
     from eacbook.methods.rul import RUL
     from eacbook.methods.scn import SCN
 
 __all__ = [
     "EAC",
+    "ELR",
     "METHODS",
     "RUL",
     "SCN",
     "Baseline",
     "CoTeaching",
     "Method",
+    "ReSup",
     "build_method",
     "describe_method",
     "parse_method",
@@ -77,6 +81,8 @@ METHODS = _Methods(
     coteaching="eacbook.methods.coteaching:CoTeaching",
     scn="eacbook.methods.scn:SCN",
     rul="eacbook.methods.rul:RUL",
+    elr="eacbook.methods.elr:ELR",
+    resup="eacbook.methods.resup:ReSup",
     eac="eacbook.methods.eac:EAC",
 )
 """Name to class of every method, in the order of the rows of a table."""
@@ -132,6 +138,8 @@ def _known(name: str, wanted: Iterable[str]) -> dict[str, Field[Any]]:
 def describe_method(method: Method) -> dict[str, Any]:
     """Name and hyperparameters as plain values; :func:`build_method` accepts them.
 
+    A hyperparameter of None is left out: the method does without it.
+
     Raises:
         InputError: the method has no name, or is not a dataclass.
     """
@@ -139,7 +147,8 @@ def describe_method(method: Method) -> dict[str, Any]:
     if not isinstance(getattr(method, "name", None), str):
         raise InputError(f'the method {own} has no name: give its class name = "..."')
     _check_dataclass(type(method))
-    return {"name": method.name, **asdict(method)}
+    used = {key: value for key, value in asdict(method).items() if value is not None}
+    return {"name": method.name, **used}
 
 
 def parse_method(text: str, *, noise_rate: float | None = None) -> Method:
@@ -180,6 +189,7 @@ def parse_method(text: str, *, noise_rate: float | None = None) -> Method:
 
 READ: dict[object, Callable[[str, str], float]] = {
     "int": read_whole_number,
+    "int | None": read_whole_number,
     "float": read_real_number,
     "float | None": read_real_number,
     "bool": read_boolean,

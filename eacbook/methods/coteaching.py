@@ -53,7 +53,9 @@ class CoTeaching(Method):
             ramp=whole_number("ramp", self.ramp, 1),
         )
 
-    def extend(self, network: WithParts, size: int, seed: int) -> WithParts:
+    def extend(
+        self, network: WithParts, size: int, seed: int, faces: int, classes: int
+    ) -> WithParts:
         """The network with a ``peer``: a copy with other random weights."""
         network.peer = copy_with_new_randomness(network, seed + PEER)
         return network

@@ -31,13 +31,20 @@ class Method:
         """The method, with its open hyperparameters filled in for the network of this name."""
         return self
 
-    def extend(self, network: nn.Module, size: int, seed: int) -> nn.Module:
+    def extend(
+        self, network: nn.Module, size: int, seed: int, faces: int, classes: int
+    ) -> nn.Module:
         """The network to train: the network itself, unless the method adds parts to it.
+
+        A method has no state of its own. What it remembers, it registers here as a buffer of the
+        network. So checkpoints, runs and several processes have it, too.
 
         Args:
             network: a copy that the method may change; its ``forward`` must still predict.
             size: height and width of the views in pixels.
             seed: the seed for the weights of the added parts.
+            faces: N, the number of training faces.
+            classes: K, the number of classes.
         """
         return network
 
@@ -56,10 +63,15 @@ class Method:
         """
         raise NotImplementedError
 
-    def on_epoch_end(self, epoch: int, samples: Mapping[str, Tensor], labels: Tensor) -> None:
-        """Called after the last step of an epoch, with all faces at once; may change labels.
+    def on_epoch_end(
+        self, network: nn.Module, epoch: int, samples: Mapping[str, Tensor], labels: Tensor
+    ) -> None:
+        """Called after the last step of an epoch, with all faces at once.
+
+        It may change labels, and the buffers that :meth:`extend` registered.
 
         Args:
+            network: the network in training.
             epoch: the number of the epoch, counted from 0.
             samples: name to the values of :meth:`loss` for every face in this epoch, float32 ``[N]`` or
                 ``[N,K]``; NaN if a face did not come.

@@ -16,6 +16,9 @@ backbone (2e-3 and 2e-4), batches of 64. The factor 1/2 is from the published co
 losses. The published code logs a training accuracy on the *mixed* features. Ours is measured on faces in
 evaluation mode, as for all methods. The branches see every place of the feature maps. So the class
 activation maps are defined more generally here: what each place adds to the logits.
+
+The author of RUL writes in its repository that relabelling is vital under noise; the published code has
+none. ``relabel_epoch`` adds SCN's rule (equation 5 of SCN, with its margin) for every face of a batch.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from eacbook.augment.erasing import RandomErasing
 from eacbook.checks import put, real_number, whole_number
 from eacbook.errors import InputError
 from eacbook.methods.method import Method
+from eacbook.methods.scn import SCN, change_labels
 from eacbook.models.networks import (
     RelativeUncertaintyNetwork,
     WithParts,
@@ -53,12 +57,14 @@ class RUL(Method):
         dimension: the dimension of the feature mu, 1 to 65,536.
         dropout: the probability of dropout in both branches.
         head_rate: the learning rate of the classifier, as a multiple of the recipe's.
+        relabel_epoch: the first epoch, counted from 1, in which labels are changed; None changes none.
     """
 
     name: ClassVar[str] = "rul"
     dimension: int = 64
     dropout: float = 0.4
     head_rate: float = 10.0
+    relabel_epoch: int | None = None
 
     def __post_init__(self) -> None:
         put(
@@ -67,8 +73,12 @@ class RUL(Method):
             dropout=real_number("dropout", self.dropout, at_least=0, below=1),
             head_rate=real_number("head_rate", self.head_rate, above=0),
         )
+        if self.relabel_epoch is not None:
+            put(self, relabel_epoch=whole_number("relabel_epoch", self.relabel_epoch, 1))
 
-    def extend(self, network: WithParts, size: int, seed: int) -> RelativeUncertaintyNetwork:
+    def extend(
+        self, network: WithParts, size: int, seed: int, faces: int, classes: int
+    ) -> RelativeUncertaintyNetwork:
         """The network with both branches and a classifier of the feature mu.
 
         A network from the weights of a run of RUL already has them; it keeps them if they fit.
@@ -103,8 +113,13 @@ class RUL(Method):
         with torch.no_grad():
             unmixed = at_least_float32(network.fc(mu))
             losses = functional.cross_entropy(unmixed, batch.labels, reduction="none")
-        return {
+        values = {
             "loss": (both[0] + both[1]) / 2,
             "sample_losses": losses,
             "sample_uncertainty": uncertainty,
         }
+        if self.relabel_epoch is None:
+            return values
+        begun = batch.epoch + 1 >= self.relabel_epoch
+        changed = change_labels(unmixed, batch.labels, SCN.relabel_margin)
+        return values | {"sample_labels": changed if begun else batch.labels}

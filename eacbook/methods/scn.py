@@ -76,7 +76,9 @@ class SCN(Method):
             relabel_any=boolean("relabel_any", self.relabel_any),
         )
 
-    def extend(self, network: WithParts, size: int, seed: int) -> WithParts:
+    def extend(
+        self, network: WithParts, size: int, seed: int, faces: int, classes: int
+    ) -> WithParts:
         """The network with a layer ``importance``: from pooled features to alpha before the sigmoid."""
         need_parts(self.name, network, "backbone", "classify", "fc")
         # In RUL's network the classifier does not use the features of the backbone.
@@ -124,11 +126,25 @@ class SCN(Method):
         """The next labels, int64 ``[B]``, from the weighted logits ``[B,K]``."""
         if batch.epoch + 1 < self.relabel_epoch:
             return batch.labels
-        probabilities = weighted.softmax(1)
-        highest, predicted = probabilities.max(1)
-        of_label = probabilities.gather(1, batch.labels[:, None]).squeeze(1)
-        changes = highest - of_label > self.relabel_margin
-        if not self.relabel_any:
-            may_change = torch.zeros_like(changes)
-            changes &= may_change.index_fill_(0, low, True)
-        return torch.where(changes, predicted, batch.labels)
+        changed = change_labels(weighted, batch.labels, self.relabel_margin)
+        if self.relabel_any:
+            return changed
+        of_low = torch.zeros_like(changed, dtype=torch.bool).index_fill_(0, low, True)
+        return torch.where(of_low, changed, batch.labels)
+
+
+def change_labels(logits: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """The predicted label where it is more probable than the label by more than a margin (equation 5).
+
+    Args:
+        logits: ``[B,K]``.
+        labels: int64 ``[B]``.
+        margin: delta 2, a difference of probabilities.
+
+    Returns:
+        int64 ``[B]``; the other labels stay.
+    """
+    probabilities = logits.softmax(1)
+    highest, predicted = probabilities.max(1)
+    of_label = probabilities.gather(1, labels[:, None]).squeeze(1)
+    return torch.where(highest - of_label > margin, predicted, labels)

@@ -26,8 +26,8 @@ _ADDED_ANYWHERE = {
 _ADDED_IN_FRONT = {"model", "net", "network", "encoder"}
 """Prefixes added by Lightning and others, where the network is a part of another object."""
 
-_EXTENSIONS = {"importance", "peer", "mu", "log_variance"}
-"""The parts that SCN, Co-teaching and RUL add to a network, beside its backbone and its classifier."""
+_EXTENSIONS = {"importance", "peer", "mu", "log_variance", "memory", "mixtures"}
+"""The parts that the methods add to a network, beside its backbone and its classifier."""
 
 OF_RUL, _OF_LAYER1 = "mu.3.weight", "layer1.0.conv1.weight"
 _COUNTER = "num_batches_tracked"

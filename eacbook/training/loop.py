@@ -108,7 +108,7 @@ def train_one_epoch(training: Training, learner: nn.Module, hooks: Sequence[Hook
             for hook in hooks:
                 hook.on_batch_end(training)
     check_finite(training)
-    method.on_epoch_end(training.epoch, training.samples, training.labels)
+    method.on_epoch_end(training.network, training.epoch, training.samples, training.labels)
     training.row["seconds"] = time.perf_counter() - started
     for hook in hooks:
         hook.on_epoch_end(training)

@@ -76,4 +76,6 @@ def extend_network(
 ) -> nn.Module:
     """A copy of the network with the parts that the method adds."""
     size = recipe.size or faces.image_size
-    return method.extend(copy.deepcopy(network), size, recipe.seed)
+    return method.extend(
+        copy.deepcopy(network), size, recipe.seed, len(faces.train), faces.num_classes
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eacbook.augment.batch import Batch
+from eacbook.augment.batch import Batch, last_places
 from eacbook.data.faces import FaceData
 from eacbook.extras import load
 from eacbook.methods import Method
@@ -204,13 +204,3 @@ class Run:
             "epochs": len(rows),
             "seconds": sum(row["seconds"] for row in rows),
         }
-
-
-def last_places(index: Tensor) -> Tensor:
-    """For each face of a batch, int64 ``[B]``, the last place of the same face in the batch: ``[B]``.
-
-    Then all places of a face hold the same value, and the order in which a device writes them does not
-    matter. The code does not wait for the device.
-    """
-    places = torch.arange(len(index), device=index.device)
-    return torch.where(index[:, None] == index, places, -1).amax(1)

@@ -80,7 +80,8 @@ def test_how_many_are_kept_is_rounded_and_never_none(rate, count):
 
 def test_the_peer_begins_elsewhere_and_always_at_the_same_place():
     networks = [
-        CoTeaching(0.3).extend(build_network("tiny", 3, seed=seed), 16, seed) for seed in (0, 0, 1)
+        CoTeaching(0.3).extend(build_network("tiny", 3, seed=seed), 16, seed, 96, 3)
+        for seed in (0, 0, 1)
     ]
     one, again, other = (network.peer.fc.weight for network in networks)
     assert torch.equal(one, again)

@@ -17,12 +17,14 @@ from eacbook.augment.normalise import mirror
 from eacbook.errors import InputError
 from eacbook.methods import (
     EAC,
+    ELR,
     METHODS,
     RUL,
     SCN,
     Baseline,
     CoTeaching,
     Method,
+    ReSup,
     build_method,
     describe_method,
     parse_method,
@@ -236,6 +238,9 @@ def test_a_weight_that_is_not_given_is_the_networks(network, weight):
         ("coteaching:noise_rate=0.1,ramp=5", CoTeaching(noise_rate=0.1, ramp=5)),
         ("scn:relabel_any=true", SCN(relabel_any=True)),
         ("rul:head_rate=1", RUL(head_rate=1)),
+        ("rul:relabel_epoch=10", RUL(relabel_epoch=10)),
+        ("elr:memory_weight=7,momentum=0.9", ELR(memory_weight=7, momentum=0.9)),
+        ("resup:agreement=1", ReSup(agreement=1)),
     ],
 )
 def test_a_method_is_read_from_a_text(text, method):
@@ -279,6 +284,10 @@ def test_without_a_rate_it_says_that_it_needs_one():
         ("rul:dimension=0", "dimension must be a whole number from 1 to 65536, got 0"),
         ("rul:dropout=1", "dropout must be a number of at least 0 and below 1"),
         ("rul:head_rate=0", "head_rate must be a finite number above 0"),
+        ("rul:relabel_epoch=0", "relabel_epoch must be a whole number of at least 1"),
+        ("elr:momentum=1", "momentum must be a number of at least 0 and below 1"),
+        ("elr:memory_weight=-1", "memory_weight must be a finite number of at least 0"),
+        ("resup:agreement=-1", "agreement must be a finite number of at least 0"),
     ],
 )
 def test_a_text_that_is_no_method_gets_one_sentence(text, message):

@@ -148,3 +148,17 @@ def test_the_classifier_learns_ten_times_as_fast():
 def test_a_batch_of_one_face_gets_a_sentence():
     with pytest.raises(InputError, match="cannot mix a batch of one face"):
         RUL().loss(Branches(), batch(1, [0]))
+
+
+def test_with_relabelling_a_doubted_label_changes_by_the_rule_of_scn():
+    network = Branches()
+    weight, bias = (p.detach().numpy() for p in network.fc.parameters())
+    logits = network.numbers["mu"].detach().numpy() @ weight.T + bias
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    doubted = shares.max(1) - shares[np.arange(5), LABELS] > 0.2
+    expected = np.where(doubted, shares.argmax(1), LABELS)
+    assert doubted.any() and not doubted.all()
+    for epoch, labels in ((1, LABELS), (2, expected.tolist())):
+        losses = RUL(relabel_epoch=3).loss(network, batch(5, LABELS, epoch=epoch))
+        assert losses["sample_labels"].tolist() == labels
+    assert "sample_labels" not in RUL().loss(network, batch(5, LABELS, epoch=9))

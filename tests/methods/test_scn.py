@@ -32,7 +32,7 @@ def scripted():
     generator = np.random.default_rng(5)
     features = torch.tensor(generator.normal(size=(5, 4, 1, 2)), requires_grad=True)
     network = ClassActivationNetwork(Scripted(features), 4, 3)
-    return SCN().extend(network, 16, seed=0).double()
+    return SCN().extend(network, 16, seed=0, faces=5, classes=3).double()
 
 
 def by_definition(features, network, rank_margin, high_share=0.7, rank_weight=0.5):

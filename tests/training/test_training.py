@@ -17,11 +17,12 @@ from conftest import CountingSteps, same_weights, small_network, striped_faces
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eacbook.augment.batch import last_places
 from eacbook.augment.erasing import RandomErasing
 from eacbook.augment.normalise import mirror
 from eacbook.errors import InputError, NonFiniteLossError
 from eacbook.evaluation.evaluate import accuracy, memorised_and_recovered, predict, sample_losses
-from eacbook.methods import EAC, RUL, SCN, Baseline, CoTeaching, Method
+from eacbook.methods import EAC, ELR, RUL, SCN, Baseline, CoTeaching, Method, ReSup
 from eacbook.models.networks import build_network
 from eacbook.noise.inject import inject_noise
 from eacbook.noise.labels import NoisyLabels
@@ -31,10 +32,13 @@ from eacbook.training.hooks import EarlyStopping, Hook, Progress, SampleLosses
 from eacbook.training.identity import describe_training, fill_defaults
 from eacbook.training.loop import train
 from eacbook.training.recipe import Recipe, recipe_of
-from eacbook.training.state import Run, last_places
+from eacbook.training.state import Run
 
 QUICK = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
-ALL_METHODS = [Baseline(), EAC(), SCN(relabel_epoch=1), RUL(), CoTeaching(noise_rate=0.3)]
+ALL_METHODS = [
+    Baseline(), EAC(), SCN(relabel_epoch=1), RUL(relabel_epoch=2), CoTeaching(noise_rate=0.3), ELR(),
+    ReSup(),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from eacbook.experiments.runs import find_or_train
-from eacbook.methods import EAC, RUL, SCN, Baseline, CoTeaching
+from eacbook.methods import EAC, ELR, RUL, SCN, Baseline, CoTeaching, ReSup
 from eacbook.models.networks import build_network
 from eacbook.noise.inject import inject_noise
 from eacbook.training import distributed
@@ -21,7 +21,9 @@ METHODS = [
     Baseline(),
     CoTeaching(noise_rate=0.25, ramp=1),
     SCN(relabel_epoch=1, relabel_margin=0.05),
-    RUL(dropout=0.0),
+    RUL(dropout=0.0, relabel_epoch=2),
+    ELR(),
+    ReSup(),
     EAC(weight=1.0),
     EAC(weight=1.0, one_pass=True),
 ]
