@@ -11,6 +11,7 @@ All scores judge the same labels of the same pictures, with the same network and
   folds of the baseline: of the last epoch (*end*), and of the epoch that was best on the given labels of
   the held-out fold itself (*early*). This choice favours cleanlab.
 
+``small-COUNT-PERCENT-SEED`` compares, for few drawn faces, one training with five out of fold.
 ``self-test-SEED`` compares the self-test with the truth: the share of wrong labels that the audit finds.
 A setting is stored in ``benchmarks/results/audit.json`` when it is finished; its trainings are in RUNS.
 """
@@ -49,6 +50,7 @@ DRAWN, FERPLUS, FOLDS, SEEDS = 1500, 1200, 5, (0, 1, 2)
 NOISE = {"symmetric": (10, 20, 30), "pair": (20, 40)}
 SCORES = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 SELF_TESTS, SELF_TEST_RATE = 20, 0.1
+SMALL, SMALL_PERCENTS = (240, 300, 500, 1000), (10, 30)
 
 
 def settings() -> list[str]:
@@ -58,6 +60,12 @@ def settings() -> list[str]:
     sets += [f"digits-symmetric-{percent}" for percent in NOISE["symmetric"]]
     sets += ["ferplus-symmetric-30", "ferplus-annotator"]
     names = [f"{name}-{seed}" for name in sets for seed in SEEDS]
+    names += [
+        f"small-{count}-{percent}-{seed}"
+        for count in SMALL
+        for percent in SMALL_PERCENTS
+        for seed in SEEDS
+    ]
     return names + [f"self-test-{seed}" for seed in range(SELF_TESTS)]
 
 
@@ -207,6 +215,35 @@ def compare_self_test(name: str, ferplus: str, folder: str) -> dict:
     return {"setting": name, "rows": rows}
 
 
+def compare_small(name: str, ferplus: str, folder: str) -> dict:
+    """A few drawn faces: what each score of one training finds, and of five out of fold."""
+    count, percent, seed = map(int, name.split("-")[1:])
+    faces = synthetic_faces(count, 7, 7)
+    noisy = wrong_labels(faces, "symmetric", percent, seed)
+    found = AuditSet.of(replace(faces, validation=None), noisy)
+    rows = []
+    for folds in (0, FOLDS):
+        plan = make_plan(found, quick=True, folds=folds, seed=seed, device="cpu")
+        scores = score_labels(found, plan, folder)
+        seconds = sum(run.summary["seconds"] for run in scores.runs)
+        of_rows = {
+            "doubt": scores.doubt,
+            "mean loss": scores.mean_loss,
+            "neighbours": scores.neighbours_other,
+        }
+        for score, values in of_rows.items():
+            label = f"{'out of fold' if folds else 'one training'}: {score}"
+            rows.append(measured(label, values[found.trained].numpy(), noisy.wrong, seconds))
+    return {"setting": name, "pictures": count, "wrong": int(noisy.wrong.sum()), "rows": rows}
+
+
+KINDS: dict[str, Callable[[str, str, str], dict]] = {
+    "self-test": compare_self_test,
+    "small": compare_small,
+}
+"""What measures a setting, by the beginning of its name; :func:`compare` measures the others."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -223,7 +260,8 @@ def main() -> None:
         if name not in known:
             parser.error(f"unknown setting {name}; without arguments all are listed")
         if name not in done:
-            measure: Callable = compare_self_test if name.startswith("self-test") else compare
+            kind = next((kind for kind in KINDS if name.startswith(kind)), None)
+            measure = KINDS[kind] if kind else compare
             done[name] = measure(name, options.ferplus, options.folder)
             keep("audit", [done[name] for name in known if name in done], "cpu")
         print(json.dumps(done[name], indent=1))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,9 @@ from eacbook.noise.inject import inject_noise
 from eacbook.training.hooks import Hook
 
 torch.set_num_threads(1)
+
+ROOT = Path(__file__).parents[1]
+UV = Path(sys.executable).with_name("uv")
 
 PIXELS = 16
 QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
@@ -203,3 +209,14 @@ def numpy_gradient(function, values, step=1e-6):
         moved[1][place] -= step
         gradient[place] = (function(moved[0]) - function(moved[1])) / (2 * step)
     return gradient
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """What is published: the paths of the wheel and of the source archive."""
+    if not UV.exists():
+        pytest.skip("uv is not beside this Python")
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run([UV, "build", "--quiet", "--out-dir", out, ROOT], check=True)
+    (wheel,), (archive,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    return wheel, archive

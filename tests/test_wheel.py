@@ -5,26 +5,14 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from pathlib import Path
 
 import pytest
+from conftest import ROOT, UV
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name == "nt", reason="the folders of an environment have other names"),
 ]
-ROOT = Path(__file__).parents[1]
-UV = Path(sys.executable).with_name("uv")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    if not UV.exists():
-        pytest.skip("uv is not beside this Python")
-    out = tmp_path_factory.mktemp("dist")
-    subprocess.run([UV, "build", "--quiet", "--out-dir", out, ROOT], check=True)
-    (wheel,), (archive,) = out.glob("*.whl"), out.glob("*.tar.gz")
-    return wheel, archive
 
 
 def test_both_hold_every_module_and_nothing_else_of_the_repository(built):

@@ -16,7 +16,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -48,7 +48,7 @@ CHUNK = 128
 def write_page(
     report: AuditReport,
     images: Images,
-    maps: Tensor,
+    maps: Mapping[int, Tensor],
     folder: str | Path,
     thumbnails: bool = True,
     source: str | Path | None = None,
@@ -58,8 +58,8 @@ def write_page(
     Args:
         report: what the audit found.
         images: uint8 ``[N,C,H,W]``, the rows of the set. Images in a file are read batch by batch.
-        maps: float ``[M,2,h,w]``: attention of the first M suspects, for the given label and for
-            ``Suspect.other``. M may be smaller than the number of suspects.
+        maps: the attention of some rows, each float ``[2,h,w]``: for the given label and for
+            ``Suspect.other``. :func:`first_of` chooses the rows.
         folder: an existing folder.
         thumbnails: put small pictures into the page. Without them it contains no picture, and
             shows the files of ``source`` where the browser can read them.
@@ -72,7 +72,7 @@ def write_page(
         InputError: a row, a class or the maps do not fit the images; or the page cannot be written.
     """
     _check(report, len(images), maps)
-    training, held_out = _listed(report.suspects)
+    training, held_out = first_of(report.suspects, MOST, OF_A_CLASS)
     listed = [*training, *held_out]
     by_row = {suspect.row: suspect for suspect in report.suspects}
     pairs = report.duplicates[:MOST_PAIRS]
@@ -98,10 +98,10 @@ def write_page(
         "listed": len(listed),
         "rows": _rows(shown),
         "scores": _scores(listed, report.suspects, place),
-        "maps": _packed_maps(maps, listed, report.suspects),
+        "maps": _packed_maps([maps.get(suspect.row) for suspect in listed]),
         "heat": [tuple(bytes.fromhex(colour[1:])) for colour in HEAT_COLOURS],
         "duplicates": [
-            [place[pair.one], place[pair.other], round(pair.distance, 4), pair.exact, pair.kind]
+            [place[pair.one], place[pair.other], round(pair.distance, 4), pair.how, pair.kind]
             for pair in pairs
         ],
         "aspect": round(images.shape[3] / images.shape[2], 4),
@@ -117,26 +117,34 @@ def write_page(
     return target
 
 
-def _check(report: AuditReport, count: int, maps: Tensor) -> None:
+def first_of(
+    suspects: Sequence[Suspect], most: int, of_a_class: int
+) -> tuple[list[Suspect], list[Suspect]]:
+    """The first suspects of both lists, each by rank: training, and validation or test.
+
+    Args:
+        suspects: of all splits.
+        most: so many of each list.
+        of_a_class: so many of each given label in each list, even if they are farther down.
+    """
+    lists: tuple[list[Suspect], list[Suspect]] = [], []
+    counts: Counter[tuple[bool, int]] = Counter()
+    for suspect in sorted(suspects, key=lambda suspect: suspect.rank):
+        held_out = suspect.split != "train"
+        counts[held_out, suspect.given] += 1
+        if len(lists[held_out]) < most or counts[held_out, suspect.given] <= of_a_class:
+            lists[held_out].append(suspect)
+    return lists
+
+
+def _check(report: AuditReport, count: int, maps: Mapping[int, Tensor]) -> None:
     rows = sorted(suspect.row for suspect in report.suspects)
     if rows != list(range(count)):
         raise InputError(f"the report has {len(rows)} rows, expected the rows of {count} images")
-    if maps.ndim != 4 or maps.shape[1] != 2 or len(maps) > count:
-        raise InputError(
-            f"maps have the shape {list(maps.shape)}, expected [M,2,h,w] with M of at most {count}"
-        )
-
-
-def _listed(suspects: Sequence[Suspect]) -> tuple[list[Suspect], list[Suspect]]:
-    """The suspects of both lists, each by rank: training, and validation or test."""
-    lists: tuple[list[Suspect], list[Suspect]] = [], []
-    of_class: Counter[tuple[bool, int]] = Counter()
-    for suspect in sorted(suspects, key=lambda suspect: suspect.rank):
-        held_out = suspect.split != "train"
-        of_class[held_out, suspect.given] += 1
-        if len(lists[held_out]) < MOST or of_class[held_out, suspect.given] <= OF_A_CLASS:
-            lists[held_out].append(suspect)
-    return lists
+    shapes = {tuple(of_row.shape) for of_row in maps.values()}
+    if len(shapes) > 1 or any(len(shape) != 3 or shape[0] != 2 for shape in shapes):
+        found = " and ".join(str(list(shape)) for shape in sorted(shapes))
+        raise InputError(f"the maps have the shape {found}, expected [2,h,w] for every row")
 
 
 def _counts(report: AuditReport) -> dict:
@@ -202,18 +210,17 @@ def _scores(listed: Sequence[Suspect], all_of_them: Sequence[Suspect], place: di
     }
 
 
-def _packed_maps(maps: Tensor, listed: Sequence[Suspect], suspects: Sequence[Suspect]) -> dict:
-    """The positive part of each map in 256 levels, relative to its own maximum, for listed rows."""
-    position = {suspect.row: number for number, suspect in enumerate(suspects[: len(maps)])}
-    having = [one.row for one in listed if one.row in position]
-    number = {row: number for number, row in enumerate(having)}
-    chosen = maps[[position[row] for row in having]].float().cpu().clamp(min=0)
-    levels = chosen / chosen.amax((-2, -1), keepdim=True).clamp(min=1e-8) if having else chosen
+def _packed_maps(maps: Sequence[Tensor | None]) -> dict:
+    """The positive part of each map in 256 levels, relative to its own maximum."""
+    there = [one for one in maps if one is not None]
+    chosen = torch.stack(there).float().cpu().clamp(min=0) if there else torch.zeros(0, 2, 1, 1)
+    levels = chosen / chosen.amax((-2, -1), keepdim=True).clamp(min=1e-8)
     packed = (levels * 255).round().to(torch.uint8).contiguous().numpy().tobytes()
+    number = iter(range(len(there)))
     return {
-        "height": maps.shape[2],
-        "width": maps.shape[3],
-        "of": [number.get(one.row, -1) for one in listed],
+        "height": chosen.shape[2],
+        "width": chosen.shape[3],
+        "of": [-1 if one is None else next(number) for one in maps],
         "levels": base64.b64encode(packed).decode(),
     }
 

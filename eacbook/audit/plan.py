@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import islice
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -23,9 +23,11 @@ from eacbook.models.dlib_face import PACKAGE
 from eacbook.models.networks import build_network
 from eacbook.models.registry import NETWORKS
 from eacbook.training.batches import split_batches
-from eacbook.training.optimizer import layer_randomness, mixed_precision
+from eacbook.training.hooks import Hook
+from eacbook.training.loop import train_one_epoch
 from eacbook.training.recipe import recipe_of
 from eacbook.training.setup import set_up
+from eacbook.training.state import Training
 
 FACES, SMALL = "dlib-face", "tiny"
 """The network for photographs, and the one that needs no weights."""
@@ -168,27 +170,31 @@ class Cost:
         )
 
 
+class _Times(Hook):
+    """The time at which the first step begins, and at which each step has ended on its device."""
+
+    def __init__(self) -> None:
+        self.marks = [time.perf_counter()]
+
+    def on_batch_end(self, training: Training) -> None:
+        training.losses[-1]["loss"].item()  # waits for the device
+        self.marks.append(time.perf_counter())
+
+
 def estimate(found: AuditSet, plan: Plan) -> Cost:
     """Time a few real steps of the training. Nothing of them is kept."""
     rows = found.trained
-    faces, noisy = found.training(rows, "audit")
-    network = build_network(
-        plan.network, found.num_classes, weights=plan.weights, seed=plan.seed, faces=faces
-    )
-    training = set_up(EAC(), network, faces, noisy, plan.device, (), plan.recipe)
-    training.network.train()
-    times = []
-    with use_threads(training.threads), layer_randomness(plan.seed, 0, training.device):
-        for batch in islice(training.batches(), 1 + TIMED):
-            started = time.perf_counter()
-            with mixed_precision(training.device, training.recipe.precision):
-                loss = training.method.loss(training.network, batch)["loss"]
-            training.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            training.optimizer.step()
-            loss.item()  # waits for the device
-            times.append((time.perf_counter() - started) / len(batch.index))
-    per_picture = median(times[1:] or times)  # the first step also allocates
+    batch_size = replace(recipe_of(plan.network), **plan.recipe).batch_size
+    # The time does not depend on the weights.
+    network = build_network(plan.network, found.num_classes, seed=plan.seed)
+    few = found.training(rows[: (1 + TIMED) * batch_size], "audit")
+    training = set_up(EAC(), network, *few, plan.device, (), plan.recipe)
+    with use_threads(training.threads):
+        times = _Times()
+        train_one_epoch(training, training.network, [times])
+    steps = zip(pairwise(times.marks), training.batch_sizes, strict=True)
+    per_step = [(end - begin) / count for (begin, end), count in steps]
+    per_picture = median(per_step[1:] or per_step)  # the first step also allocates
     tested = min(len(rows), MOST_OF_SELF_TEST)
     passes = plan.folds - 1 if plan.folds else 1
     seen = passes * (tested * plan.shorter().epochs + len(rows) * plan.epochs)

@@ -13,6 +13,8 @@ from typing import Any, Literal
 LOOKED_AT = (0.05, 0.10, 0.20)
 """Shares of the ranking at which the self-test counts."""
 
+How = Literal["equal pixels", "thumbnails", "features"]
+
 
 @dataclass(frozen=True)
 class Found:
@@ -92,15 +94,16 @@ class DuplicatePair:
 
     Attributes:
         one, other: their rows.
-        distance: 0 for equal pixels; else 1 minus the correlation of their grey thumbnails.
-        exact: their pixels are equal.
+        distance: 0 for equal pixels; else 1 minus the correlation of their grey thumbnails. For a
+            pair that was found by features, one thumbnail may be mirrored.
+        how: how the pair was found.
         kind: what is wrong with the pair.
     """
 
     one: int
     other: int
     distance: float
-    exact: bool
+    how: How
     kind: Literal["labels differ", "across splits", "labels differ, across splits"]
 
 

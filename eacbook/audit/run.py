@@ -14,7 +14,7 @@ from eacbook import __version__
 from eacbook.audit.duplicates import find_duplicates
 from eacbook.audit.files import DATA, FACTS, RUNS, TABLE, facts_of, read_facts, table_of
 from eacbook.audit.matrix import estimate_matrix
-from eacbook.audit.page import write_page
+from eacbook.audit.page import first_of, write_page
 from eacbook.audit.plan import Plan, estimate, make_plan
 from eacbook.audit.report import AuditReport, SelfTest, Suspect
 from eacbook.audit.scores import SHOWN, Scores, attention_of_both, score_labels
@@ -25,8 +25,8 @@ from eacbook.errors import InputError
 from eacbook.extras import load
 from eacbook.files import write_json, write_text
 
-MAPS = 500
-"""The attention of so many suspects is on the page."""
+MAPS, MAPS_OF_A_CLASS = 500, 50
+"""The page has the attention of so many suspects of each list, and of so many of each class."""
 
 
 def audit(
@@ -77,15 +77,16 @@ def audit(
     print(describe_self_test(tested), flush=True)
     scores = score_labels(found, plan, out / RUNS)
     report = make_report(found, plan, scores, tested)
-    suspects = report.suspects[:MAPS]
+    training, held_out = first_of(report.suspects, MAPS, MAPS_OF_A_CLASS)
+    suspects = [*training, *held_out]
+    rows = [suspect.row for suspect in suspects]
     maps = attention_of_both(
-        scores.runs, scores.judge, found.pictures.images,
-        torch.tensor([suspect.row for suspect in suspects]),
+        scores.runs, scores.judge, found.pictures.images, torch.tensor(rows),
         torch.tensor([(suspect.given, suspect.other) for suspect in suspects]), plan.size,
     )  # fmt: skip
     write_text(out / TABLE, table_of(report))
     write_page(
-        report, found.pictures.images, maps, out, thumbnails,
+        report, found.pictures.images, dict(zip(rows, maps, strict=True)), out, thumbnails,
         source if prepared != source and source.is_dir() else None,
     )  # fmt: skip
     write_json(out / FACTS, facts_of(report, prepared, out))
@@ -100,7 +101,7 @@ def make_report(found: AuditSet, plan: Plan, scores: Scores, tested: SelfTest) -
         classes=found.classes,
         suspects=rank(found, scores),
         self_test=tested,
-        duplicates=find_duplicates(found),
+        duplicates=find_duplicates(found, scores.neighbours[:, 0]),
         matrix=estimate_matrix(scores.probabilities[found.trained], found.given[found.trained]),
         settings={
             "network": plan.network,

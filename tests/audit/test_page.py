@@ -13,13 +13,12 @@ from importlib import resources
 
 import numpy as np
 import pytest
-import torch
 from audits import CLASSES, drawn_audit
 from PIL import Image
 from prose import LONGEST, MEAN, sentences
 
 from eacbook.audit import page as page_module
-from eacbook.audit.page import write_page
+from eacbook.audit.page import first_of, write_page
 from eacbook.data.images import ImageFile
 from eacbook.errors import InputError
 
@@ -100,17 +99,28 @@ def test_it_has_every_picture_in_the_order_of_the_ranking(tmp_path, audit):
 
 
 def test_maps_belong_to_their_pictures(tmp_path, audit):
-    report, _, maps = audit
+    _, _, maps = audit
     data = Elements(written(tmp_path, audit)).data
     levels = np.frombuffer(base64.b64decode(data["maps"]["levels"]), np.uint8)
     levels = levels.reshape(-1, 2, data["maps"]["height"], data["maps"]["width"])
-    with_maps = [one.row for one in report.suspects[: len(maps)]]
+    assert len(levels) == len(maps) == 42
     for row, number in zip(data["rows"]["row"], data["maps"]["of"], strict=True):
-        assert (number >= 0) == (row in with_maps)
+        assert (number >= 0) == (row in maps)
         if number >= 0:
-            expected = maps[with_maps.index(row)].numpy()
+            expected = maps[row].numpy()
             expected = expected / expected.max((1, 2), keepdims=True)
             assert np.abs(levels[number] / 255 - expected).max() < 0.003
+
+
+def test_the_first_of_each_class_are_among_the_first(audit):
+    suspects = audit[0].suspects
+    for held_out, chosen in enumerate(first_of(suspects, 10, 3)):
+        own = [one for one in suspects if (one.split != "train") == held_out]
+        expected = {one.row for one in own[:10]}
+        for label in range(7):
+            expected |= {one.row for one in [one for one in own if one.given == label][:3]}
+        assert [one.row for one in chosen] == [one.row for one in own if one.row in expected]
+        assert len(chosen) > 10
 
 
 def test_it_runs_its_own_script_and_asks_for_nothing(tmp_path, audit):
@@ -185,9 +195,10 @@ def test_a_large_set_is_cut_but_not_its_rare_classes(tmp_path, audit, monkeypatc
 
 def test_what_does_not_fit_is_refused(tmp_path, audit):
     report, images, maps = audit
+    flat = {row: of_row[0] for row, of_row in maps.items()}
     for arguments, message in (
         ((report, images[:-1], maps), "the report has 84 rows, expected the rows of 83 images"),
-        ((report, images, maps[:, :1]), "maps have the shape [42, 1, 6, 6], expected [M,2,h,w]"),
+        ((report, images, flat), "the maps have the shape [6, 6], expected [2,h,w]"),
     ):
         with pytest.raises(InputError, match=re.escape(message)):
             write_page(*arguments, tmp_path)
@@ -204,7 +215,7 @@ def test_a_grey_set_without_maps_or_duplicates_or_held_out_rows(tmp_path, audit)
         suspects=tuple(replace(one, split="train", mean_loss=1.0) for one in report.suspects),
     )
     grey = images[:, :1, :, 8:40]
-    elements = Elements(written(tmp_path, (bare, grey, torch.zeros(0, 2, 6, 6))))
+    elements = Elements(written(tmp_path, (bare, grey, {})))
     assert elements.data["maps"]["levels"] == "" and elements.data["training"] == 84
     assert elements.pictures[0].shape == (48, 32, 3)
     assert elements.data["aspect"] == pytest.approx(32 / 48, abs=1e-4)

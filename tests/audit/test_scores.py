@@ -176,6 +176,10 @@ def test_the_matrix_counts_planted_noise_in_the_right_place(scored):
     assert abs(counts - true).sum() <= 0.35 * true.sum()
 
 
+NOBODY = torch.arange(180)
+"""The nearest of each row is the row itself: no pair by features."""
+
+
 def copies(changes):
     """The striped set with some pictures replaced: ``row: (of row, function)``."""
     found, _ = audited(rate=0)
@@ -197,17 +201,37 @@ def test_copies_with_other_labels_or_across_splits_are_found():
         150: (10, noise),  # validation; labels 0 and 1
         123: (30, lambda image: 0.8 * image + 20),  # labels 0 and 0, darker
     })  # fmt: skip
-    pairs = {(pair.one, pair.other): pair for pair in find_duplicates(found)}
+    pairs = {(pair.one, pair.other): pair for pair in find_duplicates(found, NOBODY)}
     assert set(pairs) == {(0, 7), (10, 150), (30, 123)}
-    assert pairs[0, 7].exact and pairs[0, 7].distance == 0 and pairs[0, 7].kind == "labels differ"
-    assert not pairs[10, 150].exact and 0 < pairs[10, 150].distance < NEAR
+    assert pairs[0, 7].how == "equal pixels" and pairs[0, 7].distance == 0
+    assert pairs[0, 7].kind == "labels differ"
+    assert pairs[10, 150].how == "thumbnails" and 0 < pairs[10, 150].distance < NEAR
     assert pairs[10, 150].kind == "labels differ, across splits"
     assert pairs[30, 123].kind == "across splits"
 
 
 def test_pictures_of_one_colour_are_copies_only_if_they_are_equal():
     found = copies({7: (0, lambda image: image * 0 + 9), 9: (0, lambda image: image * 0 + 10)})
-    assert find_duplicates(found) == ()
+    closest = NOBODY.clone()
+    closest[[7, 9]] = torch.tensor([9, 7])
+    assert find_duplicates(found, closest) == ()
+
+
+def test_mirrored_copies_are_found_if_they_are_each_others_nearest_by_features():
+    faces = synthetic_faces(60, 7, 7)
+    found = AuditSet.of(faces)
+    images = found.pictures.images.clone()
+    images[8], images[9] = images[0].flip(-1), images[1].flip(-1)
+    pictures = replace(found.pictures, images=images)
+    found = replace(found, pictures=pictures, given=torch.arange(74) % 7)
+    assert find_duplicates(found, torch.arange(1, 75).remainder(74)) == ()
+    closest = torch.arange(1, 75).remainder(74)
+    closest[[0, 8]] = torch.tensor([8, 0])  # a mirrored copy
+    closest[[2, 10]] = torch.tensor([10, 2])  # two different faces
+    closest[1] = 9  # the nearest of 9 is another one
+    (pair,) = find_duplicates(found, closest)
+    assert (pair.one, pair.other, pair.how, pair.kind) == (0, 8, "features", "labels differ")
+    assert pair.distance < 1e-6
 
 
 def test_a_plan_takes_the_recipe_of_the_network_and_enough_steps(monkeypatch):

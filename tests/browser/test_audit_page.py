@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +17,8 @@ from laboratory import VIEWPORT, Watch
 from PIL import Image
 from playwright.sync_api import expect
 
-from eacbook.audit.decisions import apply_decisions
 from eacbook.audit.page import PAGE, write_page
 from eacbook.audit.report import LOOKED_AT, Found
-from eacbook.audit.run import audit as run_audit
 from eacbook.data.faces import load_faces, synthetic_faces
 
 MANY = tuple(f"class {number:02d}" for number in range(1, 15))
@@ -299,7 +300,7 @@ def test_duplicates_are_pairs(open_page, audit):
     pairs = page.get_by_role("list", name="Pairs").get_by_role("listitem")
     expect(pairs).to_have_count(3)
     expect(pairs.nth(0)).to_contain_text("equal pixels")
-    expect(pairs.nth(1)).to_contain_text("distance 0.0123")
+    expect(pairs.nth(1)).to_contain_text("distance 0.0023, by thumbnails")
     pairs.nth(0).get_by_role("button", name="Drop").nth(1).press("Enter")
     expect(pairs.nth(0).get_by_role("button", name="Drop").nth(1)).to_be_focused()
     assert saved(page) == [line(report, by_row[10], "drop")]
@@ -408,27 +409,61 @@ def test_ten_thousand_pictures_respond(open_page):
     assert options(page).count() < 100 and len(saved(page)) == 30
 
 
-def test_from_class_folders_to_a_corrected_copy(open_page, tmp_path):
-    """The whole way of a user: audit, three decisions in the page, saved, applied; nothing else."""
-    faces = synthetic_faces(140, 7, 7)
+@pytest.mark.slow
+def test_from_class_folders_to_a_corrected_copy(open_page, built, tmp_path):
+    """The whole way of a user, with an installed wheel: audit, three decisions, saved, applied."""
+    installed = tmp_path / "installed"
+    command = [
+        Path(sys.executable).with_name("uv"),
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        installed,
+        built[0],
+    ]
+    subprocess.run([*command, "--python", sys.executable], check=True)
+    environment = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
+
+    def eacbook(*words):
+        command = [sys.executable, "-m", "eacbook", *words]
+        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    assert str(installed) in subprocess.check_output(
+        [sys.executable, "-c", "import eacbook; print(eacbook.__file__)"],
+        cwd=tmp_path, env=environment, text=True,
+    )  # fmt: skip
+    faces = synthetic_faces(300, 7, 7)
     for row, (image, label) in enumerate(zip(faces.train.images, faces.train.labels, strict=True)):
         file = tmp_path / "mine" / CLASSES[label] / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(file)
-    report = run_audit(tmp_path / "mine", tmp_path / "audit", quick=True, epochs=2, device="cpu")
+    quick = ("--quick", "--epochs", "2", "--folds", "0", "--device", "cpu")
+    assert "300 pictures" in eacbook("audit", "mine", *quick, "--out", "audit")
+    with (tmp_path / "audit/audit.csv").open(encoding="utf-8") as file:
+        first, second, third = [one for one in csv.DictReader(file) if one["split"] == "train"][:3]
     page = open_page(None, tmp_path / "audit")
-    first, second, third = training(report)[:3]
-    label = (second.given + 1) % 7
-    keys(page, "d", str(label + 1), "k")
+    labels = [next(name for name in CLASSES if name != one["given"]) for one in (second, third)]
+    keys(page, "d", *(str(CLASSES.index(label) + 1) for label in labels))
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download decisions.csv").click()
     shutil.copy(waiting.value.path(), tmp_path / "audit/decisions.csv")
-    apply_decisions(tmp_path / "audit/decisions.csv", tmp_path / "clean")
+    said = eacbook("audit", "--apply", "audit/decisions.csv", "--out", "clean")
+    assert "labels changed: 2, pictures dropped: 1" in said
     before, after = load_faces(tmp_path / "audit/data"), load_faces(tmp_path / "clean")
-    labels = [
-        dict(zip(one.train.files, one.train.labels.tolist(), strict=True))
+    of_file = [
+        {
+            file: before.classes[label]
+            for part in (one.train, one.validation, one.test)
+            if part is not None
+            for file, label in zip(part.files, part.labels.tolist(), strict=True)
+        }
         for one in (before, after)
     ]
-    del labels[0][first.file]
-    assert labels[1] == labels[0] | {second.file: label}
-    assert third.file in labels[1] and after.test.files == before.test.files
+    assert len(of_file[0]) == 300 and before.classes == after.classes
+    del of_file[0][first["file"]]
+    changed = {one["file"]: label for one, label in zip((second, third), labels, strict=True)}
+    assert of_file[1] == of_file[0] | changed
