@@ -13,7 +13,7 @@ NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 $(NOTEBO
 # A core for each file, in the order in which they stand: a small network gains little by a second thread.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo lab check style test test-gpu test-colab reliability notebooks table docs clean help
+.PHONY: demo lab check style test test-gpu test-colab reliability notebooks table site clean help
 
 help:           ## show these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -64,9 +64,11 @@ notebooks: $(READY)  ## make and run the notebooks from their sources
 table: $(CORE)  ## the README's table: every method, three noise rates, three seeds
 	$(BIN)/eacbook table $(ARGS)
 
-docs: $(READY)  ## the API's pages from the docstrings, into docs/_build/html
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]'
-	$(BIN)/python -m sphinx --fail-on-warning --quiet docs docs/_build/html
+site: $(READY)  ## the book, the guides, the results and the API as pages, for reading without network, in docs/_build/html
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make site needs Python 3.11 or newer: make clean, then make PYTHON=python3.12 site"; exit 1; }
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning --quiet --jobs auto -c docs . docs/_build/html
 
 clean:          ## remove the environments
 	rm -rf .venv .venv-colab
@@ -88,7 +90,7 @@ $(LAB): $(CORE)
 	@touch $@
 
 $(READY): $(LAB)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[test]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs,test]'
 	@touch $@
 
 # eacbook itself comes later, as on Colab: with pip, beside what is there.
