@@ -28,6 +28,18 @@ TITLES = {
     "resup": "ReSup",
     "eac": "EAC",
 }
+VARIANTS = {
+    "eac": "EAC, whole",
+    "eac:erasing=false": "without erasing",
+    "eac:labels_on_both_views=true": "labels on both views",
+    "eac:one_pass=true": "one pass for both views",
+    "eac:shared_erasing=true": "the same rectangle erased in both views",
+    "eac:weight=0": "weight 0: no consistency",
+    "eac:weight=7.5": "weight 7.5: five times ours",
+    "baseline": "baseline",
+}
+IN_CODE = ("every seed", "ablation")
+"""Places in code cells, whose lines are no comments."""
 MARK = re.compile(
     r"^(?P<prefix>#? ?)<!-- filled: (?P<name>[a-z ]+) -->\n(?P<old>.*?)^#? ?<!-- end -->$",
     re.DOTALL | re.MULTILINE,
@@ -94,10 +106,33 @@ def where_each_fails() -> list[str]:
     return grid(pd.concat(named))
 
 
+def ablation() -> list[str]:
+    """The variants of EAC for notebook 6: each seed's accuracy, and the mean of what is memorised."""
+    table = cells("ablation")
+    lines = ["ABLATION = {"]
+    for method, title in VARIANTS.items():
+        of_variant = table[table["method"] == method].sort_values("seed")
+        accuracies = ", ".join(f"{value:.1f}" for value in of_variant["test_accuracy"])
+        lines.append(f'    "{title}": ([{accuracies}], {of_variant["memorised"].mean():.0f}),')
+    return [*lines, "}"]
+
+
+def clean_labels() -> list[str]:
+    """The accuracy without any wrong label, for notebook 6."""
+    table = cells("table_clean")
+    lines = ["| | accuracy with clean labels |", "|---|---|"]
+    for method in TITLES:
+        of_method = table.loc[table["method"] == method, "test_accuracy"]
+        lines.append(f"| {TITLES[method]} | {mean_and_spread(of_method)} |")
+    return lines
+
+
 FILLED: dict[str, Callable[[], list[str]]] = {
     "headline": headline,
     "every seed": every_seed,
     "where each fails": where_each_fails,
+    "ablation": ablation,
+    "clean labels": clean_labels,
     "real faces": lambda: real_faces().splitlines(),
 }
 
@@ -108,7 +143,7 @@ def fill(text: str) -> str:
     def filled(found: re.Match) -> str:
         prefix, name = found["prefix"], found["name"]
         lines = FILLED[name]()
-        of_lines = "" if name == "every seed" else prefix
+        of_lines = "" if name in IN_CODE else prefix
         return "\n".join([
             f"{prefix}<!-- filled: {name} -->",
             *(f"{of_lines}{line}" for line in lines),

@@ -16,7 +16,7 @@ def drawn_audit(
         size: pixels of a side.
 
     Returns:
-        The report, the images, and maps of the first half of the suspects.
+        The report, the images, and maps of the first half of the suspects, by their rows.
     """
     import torch
 
@@ -93,9 +93,9 @@ def drawn_audit(
             },
         ),
         duplicates=(
-            DuplicatePair(3, 10, 0.0, True, "labels differ"),
-            DuplicatePair(4, 11, 0.0123, False, "across splits"),
-            DuplicatePair(5, 12, 0.0345, False, "labels differ, across splits"),
+            DuplicatePair(3, 10, 0.0, "equal pixels", "labels differ"),
+            DuplicatePair(4, 11, 0.0023, "thumbnails", "across splits"),
+            DuplicatePair(5, 12, 0.0345, "features", "labels differ, across splits"),
         ),
         matrix=TransitionMatrix(
             counts=tuple(map(tuple, matrix.tolist())),
@@ -108,4 +108,4 @@ def drawn_audit(
     y, x = torch.meshgrid(torch.linspace(-1, 1, 6), torch.linspace(-1, 1, 6), indexing="ij")
     places = torch.rand(count // 2, 2, 2, generator=random)[..., None, None] - 0.5
     maps = torch.exp(-4 * ((x - places[:, :, 0]) ** 2 + (y - places[:, :, 1]) ** 2))
-    return report, images, maps
+    return report, images, dict(zip(order, maps, strict=False))  # half as many maps

@@ -1,5 +1,6 @@
 """Numbers of README and notebooks are those of the results in benchmarks/."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -26,3 +27,12 @@ def test_the_table_of_real_faces_is_that_of_the_measured_runs():
     at_30 = [row.removeprefix("| 30 % ") for row in table.splitlines() if row.startswith("| 30 %")]
     named = [row for row in at_30 if "weight 1" not in row]
     assert len(named) == 4 and all(f"# {row}" in notebook for row in named)
+
+
+def test_the_claims_have_the_figures_of_readme_and_notebooks():
+    sources = [ROOT / "README.md", *(ROOT / "notebooks/source").glob("[0-9]*.py")]
+    known = " ".join(path.read_text(encoding="utf-8") for path in sources).replace("\n# ", " ")
+    claims = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
+    figures = re.findall(r"\d+\.\d ± \d\.\d", claims)
+    assert len(figures) >= 16
+    assert [figure for figure in figures if figure not in known] == []

@@ -2,35 +2,176 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from eacbook.evaluation.attention import region_share
-from eacbook.evaluation.evaluate import precision_and_recall
+from eacbook.evaluation.evaluate import confusion_matrix, precision_and_recall, sample_losses
 from eacbook.methods.eac import flip_consistency
 from eacbook.noise.labels import NoisyLabels
 from eacbook.noise.matrices import symmetric_matrix
 
 NOT_YET = "Not yet: put your code in place of the three dots and run the cell again."
+RIGHT = "Right!"
+
+_findings: dict[Callable[..., None], Callable[..., str]] = {}
+"""A check to the function that returns what the check prints."""
 
 
 def _verdict(check: Callable[..., str | None]) -> Callable[..., None]:
     """Make a check print what is wrong, or that the answer is right."""
 
-    def say(answer, *facts) -> None:
+    def find(answer, *facts) -> str:
         try:
             wrong = NOT_YET if answer is ... else check(answer, *facts)
         except Exception as error:  # the reader's own code may fail in any way
             wrong = f"your code stopped with {type(error).__name__}: {error}"
-        if wrong is not NOT_YET:
-            wrong = f"Not quite: {wrong}" if wrong else "Right!"
-        print(wrong)
+        if wrong is NOT_YET:
+            return NOT_YET
+        return f"Not quite: {wrong}" if wrong else RIGHT
+
+    def say(answer, *facts) -> None:
+        print(find(answer, *facts))
 
     say.__name__, say.__doc__ = check.__name__, check.__doc__
+    _findings[say] = find
     return say
+
+
+def _misshapen(value, expected: list[int], meaning: str) -> str | None:
+    """A sentence with the expected shape and the one that came; None if they are the same."""
+    shape = list(value.shape) if hasattr(value, "shape") else list(np.shape(value))
+    if shape == expected:
+        return None
+    wanted = f"{meaning}, the shape {expected}" if expected else f"one number ({meaning})"
+    return f"expected {wanted}; got the shape {shape}."
+
+
+def _not_numbers(values, *meanings: str) -> str | None:
+    """A sentence if these are not as many single numbers as there are meanings."""
+    names = ", ".join(meanings)
+    if not isinstance(values, (tuple, list)) and np.ndim(values) != 1:
+        return f"expected {len(meanings)} numbers ({names}); got {type(values).__name__}."
+    if len(values) != len(meanings):
+        return f"expected {len(meanings)} numbers ({names}); got {len(values)}."
+    problems = (_misshapen(v, [], name) for v, name in zip(values, meanings, strict=True))
+    return next(filter(None, problems), None)
+
+
+def yours_or_ours(yours: Callable, ours: Callable, check: Callable[..., None]) -> Callable:
+    """The function of the reader if the check finds it right, otherwise ours; it says which one.
+
+    So a notebook can go on with the result of an exercise, whether it is solved or not.
+
+    Args:
+        yours: the function of the reader.
+        ours: a function of the package that does the same.
+        check: the check of the exercise, e.g. :func:`check_flip_consistency`.
+    """
+    solved = _findings[check](yours) == RIGHT
+    print(f"{yours.__name__}: {'your own code' if solved else 'our code, until yours is right'}")
+    return yours if solved else ours
+
+
+@_verdict
+def check_cross_entropy(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (logits [B,K], labels [B]) -> the cross-entropy of every sample [B], in nats?"""
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 1.5, 0.5], [0.3, 2.0, 0.1]])
+    labels = torch.tensor([0, 2, 0, 1])
+    result = answer(logits, labels)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result, dtype=logits.dtype)
+    if problem := _misshapen(result, [4], "one loss for each of 4 faces"):
+        return problem
+    right = sample_losses(logits, labels)
+    if torch.allclose(result, right, atol=1e-5):
+        return None
+    hints = {
+        "those are the probabilities of the labels; the loss is minus their logarithm.": (
+            -right
+        ).exp(),
+        "the sign is wrong: a loss is never negative.": -right,
+        "those are bits; nats need the natural logarithm.": right / math.log(2),
+        "those are the logits of the labels; make probabilities of all logits first.": (
+            logits.gather(1, labels[:, None])[:, 0]
+        ),
+        "the softmax went down the faces; the probabilities of each face, a row, must sum to 1.": (
+            -logits.log_softmax(0).gather(1, labels[:, None])[:, 0]
+        ),
+        "that is the loss of the likeliest class; take the class of the label.": (
+            -logits.log_softmax(1).amax(1)
+        ),
+    }
+    for hint, values in hints.items():
+        if torch.allclose(result, values, atol=1e-5):
+            return hint
+    return f"expected {_rounded(right)}, got {_rounded(result)}."
+
+
+@_verdict
+def check_class_logits(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (features [B,C,h,w], weights [K,C], bias [K]) -> [B,K] pooling and classifier?"""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn((2, 5, 3, 4), generator=generator)
+    weights = torch.randn((7, 5), generator=generator)
+    bias = torch.randn(7, generator=generator)
+    result = answer(features, weights, bias)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result)
+    if problem := _misshapen(result, [2, 7], "a logit for each of 2 faces and 7 classes"):
+        return f"{problem} Take the mean over the two last axes of the features first."
+    right = functional.linear(features.mean((2, 3)), weights, bias)
+    if torch.allclose(result, right, atol=1e-5):
+        return None
+    hints = {
+        "the bias is missing.": right - bias,
+        "that is the sum over the places; take their mean.": 12 * (right - bias) + bias,
+        "that is the largest place of each feature map; take the mean of all places.": (
+            functional.linear(features.amax((2, 3)), weights, bias)
+        ),
+        "those are probabilities; logits come before the softmax.": right.softmax(1),
+    }
+    for hint, values in hints.items():
+        if torch.allclose(result, values, atol=1e-5):
+            return hint
+    return "the shape is right, the numbers are not: sum_c W[k, c] * mean of map c, plus b[k]."
+
+
+@_verdict
+def check_confusion_matrix(answer: Callable[[Tensor, Tensor, int], Tensor]) -> str | None:
+    """Is this function (true [N], predicted [N], K) -> [K,K] with true classes as rows?"""
+    true = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
+    predicted = torch.tensor([0, 0, 1, 1, 0, 2, 1, 1])
+    result = answer(true, predicted, 4)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result)
+    if problem := _misshapen(result, [4, 4], "4 classes (one of them has no face here)"):
+        return problem
+    right = confusion_matrix(functional.one_hot(predicted, 4).float(), true)
+    if torch.equal(result.long(), right) and torch.equal(result.double(), right.double()):
+        return None
+    hints = {
+        "rows and columns are exchanged: a row is a true class.": right.T,
+        "a cell is 1 at most: several faces with the same pair must add up.": right.clamp(max=1),
+    }
+    for hint, values in hints.items():
+        if torch.equal(result.double(), values.double()):
+            return hint
+    if result.is_floating_point() and (result.sum(1) <= 1.001).all():
+        return "those are shares; give the numbers of faces."
+    return f"expected {right.tolist()}, got {result.tolist()}."
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 3) for value in values.tolist()]
 
 
 @_verdict
@@ -40,8 +181,8 @@ def check_symmetric_matrix(answer: Callable[[float, int], Tensor]) -> str | None
     if matrix is None:
         return NOT_YET
     matrix = torch.as_tensor(matrix, dtype=torch.float64)
-    if matrix.shape != (7, 7):
-        return f"expected a table of 7 x 7 numbers, got {' x '.join(map(str, matrix.shape))}."
+    if problem := _misshapen(matrix, [7, 7], "a row and a column for each of 7 classes"):
+        return problem
     sums = matrix.sum(1)
     if not torch.allclose(sums, torch.ones(7, dtype=torch.float64)):
         return (
@@ -56,7 +197,9 @@ def check_symmetric_matrix(answer: Callable[[float, int], Tensor]) -> str | None
     if not torch.allclose(matrix, symmetric_matrix(0.3, 7)):
         return "symmetric means that all the wrong classes are equally likely."
     other = torch.as_tensor(answer(0.5, 3), dtype=torch.float64)
-    if other.shape != (3, 3) or not torch.allclose(other, symmetric_matrix(0.5, 3)):
+    if problem := _misshapen(other, [3, 3], "for 3 classes a row and a column each"):
+        return problem
+    if not torch.allclose(other, symmetric_matrix(0.5, 3)):
         return "it is right for 7 classes, but not for 3 at a rate of 0.5."
     return None
 
@@ -67,6 +210,8 @@ def check_right_share(answer: float, noisy: NoisyLabels, label: int) -> str | No
     given = noisy.given == label
     share = (noisy.true[given] == label).double().mean().item()
     row = noisy.empirical_matrix[label, label].item()
+    if problem := _misshapen(answer, [], "a share"):
+        return problem
     answer = float(answer)
     if abs(answer - share) < 1e-4:
         return None
@@ -90,8 +235,8 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
     if result is None:
         return NOT_YET
     result = torch.as_tensor(result, dtype=maps.dtype)
-    if result.ndim:
-        return f"expected one number, got a tensor of shape {list(result.shape)}: take the mean."
+    if problem := _misshapen(result, [], "the mean over all values"):
+        return problem
     right = flip_consistency(maps, other)
     if torch.isclose(result, right):
         return None
@@ -118,6 +263,8 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
 @_verdict
 def check_best_epoch(answer: int, history) -> str | None:
     """Is this the epoch (from 1) with the best validation accuracy?"""
+    if problem := _misshapen(answer, [], "an epoch"):
+        return problem
     answer, validation = int(answer), history["validation_accuracy"]
     best, tempting = validation.idxmax(), history["test_accuracy"].idxmax()
     if answer in history.index and validation[answer] == validation.max():  # there may be several
@@ -139,11 +286,9 @@ def check_class_activation_maps(answer: Callable[[Tensor, Tensor], Tensor]) -> s
     if maps is None:
         return NOT_YET
     maps = torch.as_tensor(maps)
-    if maps.shape != (2, 7, 3, 4):
-        return (
-            f"expected a map of 3 x 4 for each of 2 faces and 7 classes, [2, 7, 3, 4], got "
-            f"{list(maps.shape)}. Which axis is summed over? The one that both have: the channels."
-        )
+    meaning = "a map of 3 x 4 for each of 2 faces and 7 classes"
+    if problem := _misshapen(maps, [2, 7, 3, 4], meaning):
+        return f"{problem} Which axis is summed over? The one that both have: the channels."
     right = torch.einsum("kc,bchw->bkhw", weights, features)
     if torch.allclose(maps, right, atol=1e-5):
         return None
@@ -164,10 +309,8 @@ def check_region_share(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None
     if result is None:
         return NOT_YET
     result = torch.as_tensor(result)
-    if result.ndim:
-        return (
-            f"expected one number, got a tensor of shape {list(result.shape)}: sum over the places."
-        )
+    if problem := _misshapen(result, [], "a sum over the places, divided by another"):
+        return problem
     right = region_share(attention, inside.bool())
     if torch.isclose(result, right):
         return None
@@ -188,6 +331,8 @@ def check_precision_and_recall(answer: Callable[[Tensor, Tensor], tuple]) -> str
     result = answer(suspected, wrong)
     if result is None:
         return NOT_YET
+    if problem := _not_numbers(result, "precision", "recall"):
+        return problem
     precision, recall = (float(value) for value in result)
     right = precision_and_recall(suspected, wrong)
     if abs(precision - right[0]) + abs(recall - right[1]) < 1e-6:
@@ -210,6 +355,8 @@ def check_kept_by_loss(answer: Callable[[Tensor, float], Tensor]) -> str | None:
     kept = torch.as_tensor(result)
     if kept.dtype == torch.bool:
         return "that marks the rows; give their numbers (nonzero() or argsort() help)."
+    if kept.ndim != 1:
+        return _misshapen(kept, [7], "the numbers of 7 rows")
     right = {0, 2, 4, 5, 7, 8, 9}
     found = set(kept.flatten().tolist())
     if found == right:
@@ -232,8 +379,8 @@ def check_majority_of_neighbours(answer: Callable[[Tensor, Tensor], Tensor]) -> 
     if result is None:
         return NOT_YET
     result = torch.as_tensor(result)
-    if result.shape != (6,):
-        return f"expected one label for each of the 6 faces, got the shape {list(result.shape)}."
+    if problem := _misshapen(result, [6], "a label for each of the 6 faces"):
+        return problem
     right = torch.tensor([0, 0, 1, 1, 2, 1])
     if torch.equal(result.long(), right):
         return None
@@ -251,17 +398,90 @@ def check_suspects(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
     if result is None:
         return NOT_YET
     result = torch.as_tensor(result)
-    if result.shape != (6,) or result.dtype != torch.bool:
-        return (
-            f"expected True or False for each of the 6 faces, got {result.dtype} of the shape "
-            f"{list(result.shape)}."
-        )
+    if problem := _misshapen(result, [6], "True or False for each of the 6 faces"):
+        return problem
+    if result.dtype != torch.bool:
+        return f"expected True or False for each of the 6 faces, got {result.dtype}."
     right = torch.tensor([False, False, True, False, True, True])
     if torch.equal(result, right):
         return None
     if torch.equal(result, ~right):
         return "those are the labels that agree with their neighbours; suspect the others."
     return f"expected {right.tolist()}, got {result.tolist()}."
+
+
+@_verdict
+def check_along_the_ranking(answer: Callable[[Tensor], tuple]) -> str | None:
+    """Is this function (wrong in the order of the ranking [N]) -> precision [N], recall [N]?"""
+    ranked = torch.tensor([True, True, False, True, False, False, True, False])
+    result = answer(ranked)
+    if result is None:
+        return NOT_YET
+    precision, recall = (torch.as_tensor(values).double() for values in result)
+    for name, values in (("precision", precision), ("recall", recall)):
+        if values.shape != (8,):
+            return f"expected 8 values of the {name}, got the shape {list(values.shape)}."
+    found = ranked.cumsum(0).double()
+    of_precision, of_recall = found / torch.arange(1, 9), found / 4
+    if torch.allclose(precision, of_precision) and torch.allclose(recall, of_recall):
+        return None
+    if torch.allclose(precision, of_recall) and torch.allclose(recall, of_precision):
+        return "the two are exchanged: return the precision first."
+    if not torch.allclose(recall, of_recall):
+        return (
+            "the recall divides the wrong labels found so far by *all* wrong labels. Here it ends at "
+            f"1, yours ends at {recall[-1]:.3f}."
+        )
+    return (
+        "the precision divides the wrong labels found so far by the number of labels looked at. At "
+        f"the third place it is 2 / 3, yours is {precision[2]:.3f}."
+    )
+
+
+@_verdict
+def check_margin(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """Is this function (probabilities [N,K], given [N]) -> another class's lead over the given [N]?"""
+    probabilities = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.1, 0.4]])
+    given = torch.tensor([0, 2, 2])
+    result = answer(probabilities, given)
+    if result is None:
+        return NOT_YET
+    result = torch.as_tensor(result).float()
+    if result.shape != (3,):
+        return f"expected a number for each of the 3 labels, got the shape {list(result.shape)}."
+    right = torch.tensor([-0.5, 0.3, 0.1])
+    if torch.allclose(result, right):
+        return None
+    if torch.allclose(result, -right):
+        return "the sign is the other way round: a doubtful label must have the larger number."
+    if torch.allclose(result, right.clamp(min=0)):
+        return (
+            "take the largest probability of *another* class. The given label itself must not count, "
+            "also where it is the most probable one."
+        )
+    expected = ", ".join(f"{value:.1f}" for value in right)
+    return f"expected {expected}; got {', '.join(f'{value:.2f}' for value in result)}."
+
+
+@_verdict
+def check_first_of_each_class(answer: Callable[[Tensor, Tensor, int], Tensor]) -> str | None:
+    """Is this function (score [N], given [N], count) -> rows of the most doubtful of each class?"""
+    score = torch.tensor([0.1, 0.9, 0.8, 0.7, 0.2, 0.3, 0.6, 0.05])
+    given = torch.tensor([1, 0, 0, 0, 1, 1, 0, 2])
+    result = answer(score, given, 2)
+    if result is None:
+        return NOT_YET
+    rows = [int(row) for row in result]
+    if sorted(rows) == [1, 2, 4, 5, 7]:
+        return None
+    if rows == [1, 2]:
+        return "those are the first two of *all* labels. Take the first two of each given class."
+    if len(set(rows)) != len(rows):
+        return f"a row comes twice: {rows}."
+    return (
+        f"expected the rows 1, 2 (class 0), 5, 4 (class 1) and 7 (class 2, which has only one), got "
+        f"{rows}."
+    )
 
 
 @_verdict
@@ -272,6 +492,11 @@ def check_exchange(answer: Callable[[Tensor, Tensor, int], tuple]) -> str | None
     result = answer(one, other, 3)
     if result is None:
         return NOT_YET
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        return "expected two results: the rows for the one, and the rows for the other."
+    for rows in result:
+        if np.ndim(rows) != 1:
+            return _misshapen(rows, [3], "the numbers of 3 rows for each network")
     found = [set(torch.as_tensor(rows).flatten().tolist()) for rows in result]
     least_of_one, least_of_other = {0, 1, 4}, {1, 2, 3}
     if found == [least_of_other, least_of_one]:
@@ -297,6 +522,8 @@ def check_relabel(answer: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> 
     result = answer(probabilities, labels, low, 0.2)
     if result is None:
         return NOT_YET
+    if problem := _misshapen(result, [5], "a label for each of the 5 faces"):
+        return problem
     result = torch.as_tensor(result).long()
     right = torch.tensor([0, 0, 1, 2, 0])
     if torch.equal(result, right):
@@ -345,11 +572,8 @@ def check_copies(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
     if result is None:
         return NOT_YET
     result = torch.as_tensor(result)
-    if result.shape != (4,):
-        return (
-            "there were 5 training and 4 test images: expected True or False for each of the 4, got "
-            f"the shape {list(result.shape)}."
-        )
+    if problem := _misshapen(result, [4], "True or False for each of the 4 test images"):
+        return f"there were 5 training and 4 test images. {problem[0].upper()}{problem[1:]}"
     result, right = result.bool(), torch.tensor([True, False, True, False])
     if torch.equal(result, right):
         return None
@@ -373,8 +597,8 @@ def check_area_under_curve(answer: Callable[[Tensor, Tensor], float | Tensor | N
     if result is None:
         return NOT_YET
     result = torch.as_tensor(result, dtype=torch.float64)
-    if result.ndim:
-        return f"expected one number, got a tensor of shape {list(result.shape)}: take the mean."
+    if problem := _misshapen(result, [], "the mean over all pairs"):
+        return problem
     found, right = result.item(), 5.5 / 8
     if abs(found - right) < 1e-6:
         return None
@@ -397,8 +621,8 @@ def check_flattery(answer: Callable[[np.ndarray], float]) -> str | None:
     result = answer(accuracies)
     if result is None:
         return NOT_YET
-    if np.ndim(result):
-        return f"expected one number, got {np.size(result)} of them."
+    if problem := _misshapen(result, [], "a difference of two shares"):
+        return problem
     found, right = float(result), 0.7 - 0.58
     if abs(found - right) < 1e-6:
         return None
@@ -427,6 +651,8 @@ def check_mean_and_spread(answer: Callable[[np.ndarray], tuple]) -> str | None:
     result = answer(accuracies)
     if result is None:
         return NOT_YET
+    if problem := _not_numbers(result, "the mean", "the standard deviation"):
+        return problem
     mean, spread = (float(value) for value in result)
     right = accuracies.mean(), accuracies.std(ddof=1)
     if np.allclose((mean, spread), right, atol=1e-6):
@@ -457,6 +683,8 @@ def check_paired(answer: Callable[[np.ndarray, np.ndarray], tuple]) -> str | Non
     result = answer(one, other)
     if result is None:
         return NOT_YET
+    if problem := _not_numbers(result, "seeds in which A is better", "the mean", "its error"):
+        return problem
     wins, mean, error = (float(value) for value in result)
     gains = one - other
     if abs(mean + gains.mean()) < 1e-6:

@@ -97,7 +97,8 @@ def attention_maps(
 def heat(maps: Tensor, size: int) -> Tensor:
     """The positive part of maps for display: enlarged, and each map divided by its own maximum.
 
-    So you can compare the shape of maps of different networks, but not their strength.
+    So you can compare the shape of maps of different networks, but not their strength. A map without a
+    positive place is 0 everywhere.
 
     Args:
         maps: ``[...,h,w]``.
@@ -109,5 +110,6 @@ def heat(maps: Tensor, size: int) -> Tensor:
     size = whole_number("size", size, 1)
     flat = maps.reshape(-1, 1, *maps.shape[-2:]).float()
     large = functional.interpolate(flat, (size, size), mode="bicubic", align_corners=False)
+    large = large * (flat.amax((-2, -1), keepdim=True) > 0)  # enlarging may overshoot
     large = large.reshape(*maps.shape[:-2], size, size).clamp(min=0)
     return large / large.amax((-2, -1), keepdim=True).clamp(min=1e-8)

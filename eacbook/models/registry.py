@@ -87,3 +87,4 @@ NETWORKS: dict[str, NetworkEntry] = {
         gibibytes=10,
     ),
 }  # fmt: skip
+"""Every network that has a name; add an entry to register another one."""

@@ -26,13 +26,18 @@ SMOOTH = 2
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its title with the unit, its range, and its numbers."""
+    """An axis: its title with the unit, its range, and its numbers, or the texts in their place."""
 
     title: str
     low: float
     high: float
     ticks: Sequence[float] | np.ndarray
     form: str = "{:g}"
+    texts: Sequence[str] = ()
+
+    def numbers(self) -> list[tuple[float, str]]:
+        """The ticks with what stands beside them."""
+        return list(zip(self.ticks, self.texts or map(self.form.format, self.ticks), strict=True))
 
     def place(self, value, length: float):
         """Pixels from the low end of the axis, for a number or an array."""
@@ -75,16 +80,16 @@ class Chart:
         draw = ImageDraw.Draw(self.picture)
         draw.text((LEFT, 4), title, palette.INK, font_for(title, TEXT))
         font = font_for("0", TEXT)
-        for tick in y.ticks:
+        for tick, text in y.numbers():
             _, row = self.at(x.low, tick)
             draw.line((LEFT, row, LEFT + self.width, row), palette.rgba(palette.INK, 0.27))
-            draw.text((LEFT - 8, row), y.form.format(tick), palette.INK, font, "rm")
+            draw.text((LEFT - 8, row), text, palette.INK, font, "rm")
         foot = TOP + self.height
         draw.line((LEFT, foot, LEFT + self.width, foot), palette.INK)
-        for tick in x.ticks:
+        for tick, text in x.numbers():
             column, _ = self.at(tick, y.low)
             draw.line((column, foot, column, foot + 4), palette.INK)
-            draw.text((column, foot + 6), x.form.format(tick), palette.INK, font, "ma")
+            draw.text((column, foot + 6), text, palette.INK, font, "ma")
         place = LEFT + self.width / 2, self.picture.height - 4
         draw.text(place, x.title, palette.INK, font_for(x.title, TEXT), "md")
         self._upright(y.title)
@@ -94,13 +99,17 @@ class Chart:
         column = LEFT + np.clip(self.x.place(x, self.width), 0, self.width)
         return column, TOP + self.height - np.clip(self.y.place(y, self.height), 0, self.height)
 
-    def line(self, x: np.ndarray, y: np.ndarray, colour: str, width: float = 3) -> None:
-        """Draw a smooth line through points."""
+    def line(
+        self, x: np.ndarray, y: np.ndarray, colour: str, width: float = 3, dash: str = "solid"
+    ) -> None:
+        """Draw a smooth line through points, with a dash of :data:`eacbook.plots.palette.PATTERNS`."""
         large = Image.new(
             "RGBA", [SMOOTH * side for side in self.picture.size], palette.rgba(colour, 0)
         )
-        points = [tuple(SMOOTH * p for p in pair) for pair in zip(*self.at(x, y), strict=True)]
-        ImageDraw.Draw(large).line(points, colour, round(SMOOTH * width), joint="curve")
+        points = SMOOTH * np.stack(self.at(x, y), 1)
+        draw = ImageDraw.Draw(large)
+        for stroke in _strokes(points, SMOOTH * np.array(palette.PATTERNS[dash])):
+            draw.line([tuple(p) for p in stroke], colour, round(SMOOTH * width), joint="curve")
         self.picture.alpha_composite(large.resize(self.picture.size, Image.Resampling.BOX))
 
     def steps(self, edges: np.ndarray, heights: np.ndarray, colour: str) -> None:
@@ -120,7 +129,7 @@ class Chart:
             if height > self.y.high:  # it is cut, so its height is written as a number
                 column, top = self.at(left, self.y.high)
                 font = font_for("0", TEXT)
-                draw.text((column + 16, top + 2), self.y.form.format(height), colour, font)
+                draw.text((column + 16, top + 2), self.y.form.format(height), palette.INK, font)
         self.picture.alpha_composite(ground)
 
     def mark(self, x: float, label: str = "") -> None:
@@ -140,17 +149,23 @@ class Chart:
         box = (column - radius, row - radius, column + radius, row + radius)
         ImageDraw.Draw(self.picture).ellipse(box, colour, palette.INK)
 
-    def legend(self, colours: dict[str, str]) -> None:
-        """Draw the names with their colours, in the upper right corner."""
+    def legend(self, colours: dict[str, str], dashes: dict[str, str] | None = None) -> None:
+        """Draw the names with their colours, or with their lines, in the upper right corner."""
         draw = ImageDraw.Draw(self.picture)
         x: float = LEFT + self.width
         names = drawable(colours, "run")
-        for name, colour in zip(reversed(names), reversed(colours.values()), strict=True):
+        for name, (run, colour) in reversed(list(zip(names, colours.items(), strict=True))):
             font = font_for(name, TEXT)
             x -= font.getlength(name)
             draw.text((x, 4), name, palette.INK, font)
-            x -= 24
-            draw.rectangle((x, 4 + 3, x + 14, 4 + 16), colour)
+            if dashes:
+                x -= 46
+                line = np.array([[x, 14.0], [x + 38, 14.0]])
+                for stroke in _strokes(line, np.array(palette.PATTERNS[dashes[run]])):
+                    draw.line([tuple(p) for p in stroke], colour, 3)
+            else:
+                x -= 24
+                draw.rectangle((x, 4 + 3, x + 14, 4 + 16), colour)
             x -= 18
 
     def _upright(self, text: str) -> None:
@@ -160,3 +175,18 @@ class Chart:
         ImageDraw.Draw(label).text((2, 2), text, palette.INK, font)
         label = label.rotate(90, expand=True)
         self.picture.alpha_composite(label, (4, max(0, TOP + (self.height - label.height) // 2)))
+
+
+def _strokes(points: np.ndarray, pattern: np.ndarray) -> list[np.ndarray]:
+    """The strokes of a line through points ``[n,2]``; the pattern is strokes and gaps in pixels."""
+    if not len(pattern):
+        return [points]
+    way = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
+    ends = np.concatenate([[0], np.tile(pattern, int(way[-1] / pattern.sum()) + 1).cumsum()])
+    strokes = []
+    for start, end in zip(ends[::2], ends[1::2], strict=False):
+        inner = (way > start) & (way < min(end, way[-1]))
+        at = np.concatenate([[start], way[inner], [min(end, way[-1])]])
+        if start < way[-1]:
+            strokes.append(np.stack([np.interp(at, way, axis) for axis in points.T], 1))
+    return strokes

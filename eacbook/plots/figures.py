@@ -5,17 +5,20 @@ The background is transparent, for light and dark pages (see :mod:`eacbook.plots
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Mapping, Sequence
 from math import ceil
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
 from plotly.subplots import make_subplots
 from torch import Tensor
 
 from eacbook.evaluation.evaluate import loss_shares
 from eacbook.plots import palette
-from eacbook.plots.pictures import TINTED, tint
+from eacbook.plots.pictures import TINT, TINTED, matrix_in_words, tint
 from eacbook.training.state import Run
 
 AXIS = {
@@ -49,7 +52,10 @@ TEMPLATE = go.layout.Template(
     }
 )
 HEIGHT = 440
+WHOLE = {"range": [0, 1.02], "dtick": 0.2}
+"""An axis of shares to 100 %, with a number there."""
 LABELS = {"right labels": palette.RIGHT, "wrong labels": palette.WRONG}
+LABEL_DASHES = {"right labels": "solid", "wrong labels": "dash"}
 OUTLINE = ", ".join(f"{x}px {y}px 1px #333" for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)))
 
 
@@ -146,7 +152,7 @@ def training_curves(runs: Mapping[str, Run]) -> go.Figure:
         1, 2, subplot_titles=("test faces recognised", "wrong labels memorised"),
         horizontal_spacing=0.18,
     )  # fmt: skip
-    colours = palette.method_colours(runs)
+    colours, dashes = palette.method_colours(runs), palette.method_dashes(runs)
     for name, run in runs.items():
         for column, quantity in enumerate(("test_accuracy", "memorised"), start=1):
             figure.add_scatter(
@@ -156,7 +162,7 @@ def training_curves(runs: Mapping[str, Run]) -> go.Figure:
                 legendgroup=name,
                 showlegend=column == 1,
                 mode="lines",
-                line={"color": colours[name], "width": 4},
+                line={"color": colours[name], "width": 4, "dash": dashes[name]},
                 hovertemplate=name + ", epoch %{x}: %{y:.1%}<extra></extra>",
                 row=1,
                 col=column,
@@ -165,7 +171,7 @@ def training_curves(runs: Mapping[str, Run]) -> go.Figure:
     figure.update_xaxes(title_text="epoch")
     if max(len(run.rows) for run in runs.values()) <= 10:
         figure.update_xaxes(dtick=1)  # there is no epoch 1.5
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.01])
+    figure.update_yaxes(tickformat=".0%", **WHOLE)
     figure.update_yaxes(title_text="share of the test faces", col=1)
     figure.update_yaxes(title_text="share of the wrong labels", col=2)
     return figure
@@ -202,7 +208,7 @@ def loss_histograms(
                 legendgroup=name,
                 showlegend=column == 1,
                 mode="lines",
-                line={"shape": "hv", "color": colour, "width": 3},
+                line={"shape": "hv", "color": colour, "width": 3, "dash": LABEL_DASHES[name]},
                 fill="tozeroy",
                 fillcolor=_translucent(colour, 0.4),
                 hovertemplate=name + ", loss from %{x:.2f}: %{y:.1%}<extra></extra>",
@@ -246,9 +252,12 @@ def epoch_curves(
     form = ".0%" if percent else ".3~g"
     names = dict.fromkeys(name for lines in panels.values() for name in lines)
     colours = palette.method_colours(names) | LABELS
+    dashes = palette.method_dashes(names) | LABEL_DASHES
+    highest = 0.0
     for column, lines in enumerate(panels.values(), start=1):
         for name, values in lines.items():
             values = values.float()
+            highest = max(highest, values.nan_to_num(0).amax().item())
             epochs = list(range(1, values.shape[1] + 1))
             colour = colours[name]
             if len(values) > 1:
@@ -260,7 +269,8 @@ def epoch_curves(
                 )  # fmt: skip
             figure.add_scatter(
                 x=epochs, y=values.mean(0).tolist(), name=name, legendgroup=name,
-                mode="lines", line={"color": colour, "width": 4}, showlegend=name in names,
+                mode="lines", line={"color": colour, "width": 4, "dash": dashes[name]},
+                showlegend=name in names,
                 hovertemplate=f"{name}, epoch %{{x}}: %{{y:{form}}}<extra></extra>",
                 row=1, col=column,
             )  # fmt: skip
@@ -274,7 +284,49 @@ def epoch_curves(
     _finish(figure)
     figure.update_xaxes(title_text="epoch")
     figure.update_yaxes(tickformat=form, rangemode="tozero")
+    if percent and highest > 0.8:
+        figure.update_yaxes(**WHOLE)
     figure.update_yaxes(title_text=title, col=1)
+    return figure
+
+
+def ranking_curves(rankings: Mapping[str, Tensor]) -> go.Figure:
+    """Precision and recall along rankings of labels, against the number of labels looked at.
+
+    A dashed line shows a ranking by chance.
+
+    Args:
+        rankings: name to bool ``[N]``: whether the label at each place is wrong, the most doubtful
+            first. All are of the same N labels.
+    """
+    figure = make_subplots(
+        1, 2, subplot_titles=("precision so far", "recall so far"), horizontal_spacing=0.18
+    )
+    colours = palette.method_colours(rankings)
+    wrong = next(iter(rankings.values())).double()
+    looked_at = torch.arange(1, len(wrong) + 1)
+    for name, ranked in rankings.items():
+        found = ranked.cumsum(0).double()
+        shares = found / looked_at, found / found[-1]
+        for column, share in enumerate(shares, start=1):
+            figure.add_scatter(
+                x=looked_at.tolist(), y=share.tolist(), name=name, legendgroup=name, mode="lines",
+                line={"color": colours[name], "width": 4}, showlegend=column == 1,
+                hovertemplate=f"{name}, first %{{x}}: %{{y:.0%}}<extra></extra>",
+                row=1, col=column,
+            )  # fmt: skip
+    rate = float(wrong.mean())
+    for column, ends in enumerate(([rate, rate], [0, 1]), start=1):
+        figure.add_scatter(
+            x=[0, len(wrong)], y=ends, name="chance", legendgroup="chance", mode="lines",
+            line={"color": palette.INK, "width": 2, "dash": "dash"}, showlegend=column == 1,
+            hoverinfo="skip", row=1, col=column,
+        )  # fmt: skip
+    _finish(figure)
+    figure.update_xaxes(title_text="labels looked at")
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.01])
+    figure.update_yaxes(title_text="share that is wrong", col=1)
+    figure.update_yaxes(title_text="share of the wrong labels", col=2)
     return figure
 
 
@@ -348,6 +400,89 @@ def loss_film(losses: Mapping[str, Tensor], wrong: Tensor) -> go.Figure:
         ],
     )  # fmt: skip
     return figure
+
+
+STILLS = 5
+"""The frames of a film in a page that cannot play it."""
+
+
+def still(figure: go.Figure) -> go.Figure:
+    """A figure for a page without scripts: a film becomes a row of frames for each of its panels."""
+    if not figure.frames:
+        return figure
+    places = np.linspace(0, len(figure.frames) - 1, STILLS).round().astype(int)
+    chosen = [figure.frames[place] for place in places]
+    panels = [note.text.partition("<br>")[0] for note in figure.layout.annotations]
+    row = make_subplots(
+        len(panels), STILLS, shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.08,
+        horizontal_spacing=0.02, column_titles=[f"epoch {frame.name}" for frame in chosen],
+    )  # fmt: skip
+    for column, frame in enumerate(chosen, start=1):
+        for trace, moved in zip(figure.data, frame.data, strict=True):
+            panel = _panel(trace)
+            shown = {**trace.to_plotly_json(), "y": moved.y, "xaxis": None, "yaxis": None}
+            shown["showlegend"] = bool(trace.showlegend) and column == 1
+            row.add_trace(shown, row=panel + 1, col=column)
+    _finish(row)
+    x, y = figure.layout.xaxis, figure.layout.yaxis
+    highest = max(_values(trace.y).max() for frame in chosen for trace in frame.data)
+    # The last number would stand on the first one of the next frame.
+    row.update_xaxes(range=x.range, tickvals=x.tickvals[:-1:2], ticktext=x.ticktext[:-1:2])
+    row.update_xaxes(title_text=x.title.text, row=len(panels), col=(STILLS + 1) // 2)
+    row.update_yaxes(tickformat=".0%", range=y.range or [0, 1.05 * highest], nticks=4)
+    for place, name in enumerate(panels, start=1):
+        row.update_yaxes(title_text=name, row=place, col=1)
+    row.update_layout(height=HEIGHT + 40, showlegend=True)
+    return row
+
+
+def description(figure: go.Figure) -> str:
+    """What a figure shows in words, from its own data: the alternative text of its picture."""
+    titles = [note.text.replace("<br>", ", ") for note in figure.layout.annotations if note.text]
+    titles = [re.sub("<[^>]*>", "", title) for title in titles]
+    axes = {axis.title.text for axis in figure.select_xaxes() if axis.title.text}
+    of_y = {axis.title.text for axis in figure.select_yaxes() if axis.title.text}
+    sides = {"Horizontal": axes, "Vertical": of_y}
+    parts = [f"{side}: {'; '.join(sorted(names))}." for side, names in sides.items() if names]
+    percent = "%" in (figure.layout.yaxis.tickformat or "")
+    for trace in figure.data:
+        where = f" ({titles[_panel(trace)]})" if len(titles) > 1 else ""
+        if trace.type == "heatmap":
+            shares = np.abs(_values(trace.z).astype(float)) ** (1 / TINT)
+            parts.append(matrix_in_words(f"in %{where}", trace.y, shares.tolist()))
+        elif trace.name and trace.hoverinfo != "skip":
+            parts.append(f"{trace.name}{where}: {_course(trace, percent)}.")
+    if figure.frames:
+        parts.append(f"A film of {len(figure.frames)} epochs; these are the last one's numbers.")
+    return " ".join(parts)
+
+
+def _course(trace: go.Scatter, percent: bool) -> str:
+    """Where a line begins, where it ends, and its highest point; the values of single dots."""
+    x, y = _values(trace.x), _values(trace.y)
+    if isinstance(y[0], str):
+        return ", ".join(f"{value:.3g}" for value in x)
+    values = y.astype(float)
+    form = "{:.0%}" if percent else "{:.3g}"
+    first, last, highest = (
+        form.format(value) for value in (values[0], values[-1], np.nanmax(values))
+    )
+    at = x[int(np.nanargmax(values))]
+    at = at if isinstance(at, str) else f"{at:.3g}"
+    return f"from {first} to {last}, highest {highest} at {at}"
+
+
+def _values(stored: Sequence | dict) -> np.ndarray:
+    """The values of a trace; in a saved notebook plotly keeps an array as bytes."""
+    if not isinstance(stored, dict):
+        return np.array(stored)
+    values = np.frombuffer(base64.b64decode(stored["bdata"]), stored["dtype"])
+    return values.reshape([int(side) for side in stored.get("shape", "-1").split(",")])
+
+
+def _panel(trace: go.Scatter) -> int:
+    """The number of the panel of a trace, from 0."""
+    return int((trace.xaxis or "x")[1:] or 1) - 1
 
 
 def _top(losses: Mapping[str, Tensor]) -> int:

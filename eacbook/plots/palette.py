@@ -18,6 +18,8 @@ SKY, BLUE = "#339CDA", "#117FC2"
 GREEN, PURPLE = "#24785E", "#A65995"
 AMBER, VERMILION = "#CA8507", "#C35B15"
 GREY, SAND = "#8194A4", "#A6916E"
+VIOLET = "#8C33FC"
+"""For a seventh method; it has the same contrast and distances from the colours of the others."""
 
 EXPRESSIONS = {
     "surprise": SKY,
@@ -43,14 +45,47 @@ METHODS = {
     "coteaching": PURPLE,
     "scn": AMBER,
     "rul": SAND,
+    "elr": SKY,
+    "resup": VIOLET,
 }
 """No method has the colour of right or wrong labels."""
 
-INK = "#818181"
-"""Text and axes: 3.9:1 on white, 4.8:1 and 4.2:1 on the dark pages, still 3:1 on #383838.
+DASHES = {
+    "baseline": "solid",
+    "eac": "dash",
+    "coteaching": "dot",
+    "scn": "dashdot",
+    "rul": "longdash",
+    "elr": "longdashdot",
+    "resup": "12px,6px,4px,6px,4px,6px",
+}
+SYMBOLS = {
+    "baseline": "circle",
+    "eac": "diamond",
+    "coteaching": "square",
+    "scn": "cross",
+    "rul": "triangle-up",
+    "elr": "star",
+    "resup": "x",
+}
+"""The line and the marker of each method, for readers who cannot tell the colours; plotly's names."""
 
-No colour has more than 4.1:1 on both white and #1F1F1F, so text is large. A page that knows its theme
-should use its own colour for text.
+PATTERNS = {
+    "solid": (),
+    "dash": (12, 7),
+    "dot": (4, 6),
+    "dashdot": (12, 6, 4, 6),
+    "longdash": (22, 7),
+    "longdashdot": (22, 6, 4, 6),
+    "12px,6px,4px,6px,4px,6px": (12, 6, 4, 6, 4, 6),
+}
+"""The pixels of the strokes and gaps of a line, in turn."""
+
+INK = "#767676"
+"""Text and axes: 4.5:1 on white (WCAG 2.2, 1.4.3), 4.2:1 and 3.6:1 on the dark pages.
+
+No colour has more than 4.1:1 on both white and #1F1F1F, so text is large. It is never in another colour:
+none of the hues has 4.5:1. A page that knows its theme should use its own colour for text.
 """
 
 GRID = "rgba(128, 128, 128, 0.25)"
@@ -79,6 +114,12 @@ def method_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each run. A method (the first word) has its own; other names get the free ones."""
     colours = {name: METHODS.get(name.partition(" ")[0]) for name in names}
     return _filled(colours, (SKY, AMBER, PURPLE, SAND, BLUE, VERMILION, GREEN, GREY))
+
+
+def method_dashes(names: Iterable[str]) -> dict[str, str]:
+    """A dash for each run, as :func:`method_colours`."""
+    dashes = {name: DASHES.get(name.partition(" ")[0]) for name in names}
+    return _filled(dashes, tuple(PATTERNS))
 
 
 def _filled(colours: dict[str, str | None], hues: tuple[str, ...]) -> dict[str, str]:

@@ -4,6 +4,9 @@ Their background is transparent, for light and dark pages (see :mod:`eacbook.plo
 faces are not transparent. :func:`png` makes the bytes for a widget or a page. If no font here has the
 letters of a name, the name becomes a number, and a warning says what it means (see
 :mod:`eacbook.plots.fonts`).
+
+Each picture says in words what it shows, for readers who cannot see it: ``picture.info[DESCRIPTION]``.
+:func:`png` writes the words into the file.
 """
 
 from __future__ import annotations
@@ -12,19 +15,25 @@ import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from math import ceil
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from eacbook.evaluation.attention import heat
 from eacbook.plots import palette
 from eacbook.plots.fonts import drawable, font_for, legend
 
+DESCRIPTION = "Description"
+"""Where a picture has its alternative text; the PNG format has this name for it."""
+
 MARGIN = 8
 TEXT = 17
+TINT = 0.6
 TINTED = 0.065
 """From this share on, text on the colour of a cell has a contrast below 3:1 on a white page."""
 
@@ -34,9 +43,17 @@ HEAT_COLOURS = ("#000004", "#57106E", "#BC3754", "#F98E09", "#FCFFA4")
 
 def png(picture: Image.Image, compress_level: int = 5) -> bytes:
     """The picture as a PNG file. Level 5 is a fifth faster than Pillow's own 6; files are 2 % larger."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "png", compress_level=compress_level)
+    buffer, text = io.BytesIO(), PngInfo()
+    if DESCRIPTION in picture.info:
+        text.add_itxt(DESCRIPTION, picture.info[DESCRIPTION])
+    picture.save(buffer, "png", compress_level=compress_level, pnginfo=text)
     return buffer.getvalue()
+
+
+def described(content: bytes) -> str:
+    """The description in a PNG file."""
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.info[DESCRIPTION]
 
 
 def face_picture(image: Tensor, size: int) -> Image.Image:
@@ -80,10 +97,11 @@ def face_sheet(
         sheet.paste(face_picture(image, cell), (x, y))
         if wrong:
             draw.rectangle((x - 3, y - 3, x + cell + 2, y + cell + 2), None, palette.WRONG, 4)
-        colour = palette.WRONG if wrong else palette.INK
-        _text(draw, x + cell / 2, y + cell + 1, classes[label], colour)
+        _text(draw, x + cell / 2, y + cell + 1, classes[label])
         if wrong:
             _text(draw, x + cell / 2, y + cell + 1 + line, f"is {classes[truth]}")
+    labels = _labels_in_words(given.tolist(), true.tolist(), classes)
+    sheet.info[DESCRIPTION] = f"{len(images)} faces with their given labels: {labels}."
     return sheet
 
 
@@ -99,6 +117,8 @@ def picture_grid(rows: Mapping[str, Tensor], *, cell: int = 96) -> Image.Image:
         _text(draw, left - MARGIN, y + cell / 2 - TEXT / 2, name, anchor="ra")
         for column, image in enumerate(images):
             grid.paste(face_picture(image, cell), (left + column * (cell + MARGIN), y))
+    of_rows = ", ".join(f"{name} ({len(images)})" for name, images in rows.items())
+    grid.info[DESCRIPTION] = f"Rows of images: {of_rows}."
     return grid
 
 
@@ -125,16 +145,26 @@ def matrix_picture(matrix: Tensor, classes: Sequence[str], *, cell: int = 52) ->
             draw.rectangle((x, y, x + cell - 3, y + cell - 3), fill)
             place = x + cell / 2 - 1, y + cell / 2 - TEXT / 2 - 2
             _text(draw, *place, f"{100 * share:.0f}", outlined=share >= TINTED)
+    picture.info[DESCRIPTION] = matrix_in_words(title, classes, matrix.tolist())
     return picture
+
+
+def matrix_in_words(title: str, classes: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
+    """The rows of a matrix of shares, without the cells that are shown as 0; NaN is an empty cell."""
+    texts = []
+    for name, row in zip(classes, rows, strict=True):
+        cells = [f"{c} {100 * s:.0f}" for c, s in zip(classes, row, strict=True) if s >= 0.005]
+        texts.append(f"{name}: {', '.join(cells) or 'nothing'}")
+    return f"Matrix, {title}. {'; '.join(texts)}."
 
 
 def tint(share: float | np.ndarray) -> float | np.ndarray:
     """The opacity of a cell of a matrix for its share, 0 to 1. Small shares get more, to be visible."""
-    return share**0.6
+    return share**TINT
 
 
 def overlay(face: Image.Image, heat_map: Tensor, strength: float = 0.65) -> Image.Image:
-    """A face in grey with its attention in colour on it.
+    """A face in grey with its attention in colour on it. If there is none, the picture says so.
 
     Args:
         face: from :func:`face_picture`.
@@ -146,7 +176,24 @@ def overlay(face: Image.Image, heat_map: Tensor, strength: float = 0.65) -> Imag
     colours, opacities = _heat_scale()
     opacity = strength * opacities[level]
     blended = grey * (1 - opacity) + colours[level] * opacity
-    return Image.fromarray(blended.round().astype(np.uint8))
+    picture = Image.fromarray(blended.round().astype(np.uint8))
+    if not heat_map.any():
+        middle = picture.width / 2, (picture.height - TEXT) / 2
+        _text(ImageDraw.Draw(picture), *middle, "empty map", outlined=True)
+    return picture
+
+
+def heat_scale(width: int, strength: float = 0.65) -> Image.Image:
+    """The scale of :func:`overlay` on a middle grey, with the meaning of its two ends."""
+    bar = overlay(
+        Image.new("L", (width, 14), 128), torch.linspace(0, 1, width).expand(14, width), strength
+    )
+    scale = _blank(width, 14 + TEXT + 4)
+    scale.paste(bar, (0, 0))
+    draw = ImageDraw.Draw(scale)
+    _text(draw, 0, 15, "none", anchor="la")
+    _text(draw, width, 15, "maximum of this map", anchor="ra")
+    return scale
 
 
 def attention_sheet(
@@ -172,7 +219,9 @@ def attention_sheet(
     head = 2 * line + MARGIN
     pair = 2 * cell + MARGIN
     width = (1 + len(maps)) * (pair + 3 * MARGIN)
-    sheet = _blank(width, head + len(images) * (cell + line + MARGIN))
+    foot = head + len(images) * (cell + line + MARGIN)
+    sheet = _blank(width, foot + 14 + TEXT + 4)
+    sheet.paste(heat_scale(pair), (MARGIN + pair + 3 * MARGIN, foot))
     draw = ImageDraw.Draw(sheet)
     for group, name in enumerate(["", *maps]):
         x = MARGIN + group * (pair + 3 * MARGIN)
@@ -191,6 +240,10 @@ def attention_sheet(
                 sheet.paste(picture, (x + column * (cell + MARGIN), y))
             if group == 0:
                 _text(draw, x + pair / 2, y + cell + 1, drawn_captions[captions[row]])
+    sheet.info[DESCRIPTION] = (
+        f"Attention of {' and '.join(maps)} on faces and on their mirror images. Faces: "
+        f"{', '.join(captions)}."
+    )
     return sheet
 
 
@@ -201,6 +254,22 @@ def side_by_side(*pictures: Image.Image) -> Image.Image:
     for picture in pictures:
         sheet.paste(picture, (x, 0))
         x += picture.width
+    texts = [picture.info[DESCRIPTION] for picture in pictures if DESCRIPTION in picture.info]
+    sheet.info[DESCRIPTION] = " ".join(texts)
+    return sheet
+
+
+def captioned(pictures: Mapping[str, Image.Image]) -> Image.Image:
+    """Pictures beside each other, each below its caption."""
+    panels = []
+    for caption, picture in pictures.items():
+        wide = max(picture.width, _widest([caption])) + 2 * MARGIN
+        panel = _blank(wide, picture.height + TEXT + MARGIN)
+        _text(ImageDraw.Draw(panel), wide / 2, 0, caption)
+        panel.paste(picture, ((wide - picture.width) // 2, TEXT + MARGIN))
+        panels.append(panel)
+    sheet = side_by_side(*panels)
+    sheet.info[DESCRIPTION] = f"Beside each other: {', '.join(pictures)}."
     return sheet
 
 
@@ -222,16 +291,25 @@ def _text(
     x: float,
     y: float,
     text: str,
-    colour: str = palette.INK,
     anchor: str = "ma",
     outlined: bool = False,
 ) -> None:
-    """Draw text. ``outlined`` is for coloured cells, where text of a single colour is hard to read."""
+    """Draw text in ink. ``outlined`` is for coloured cells, where one colour is hard to read."""
     font = font_for(text, TEXT)
     if outlined:
         draw.text((x, y), text, "#FFFFFF", font, anchor, stroke_width=1, stroke_fill="#333333")
     else:
-        draw.text((x, y), text, colour, font, anchor)
+        draw.text((x, y), text, palette.INK, font, anchor)
+
+
+def _labels_in_words(given: list[int], true: list[int], classes: Sequence[str]) -> str:
+    """Labels in their order; "3 x fear" for equal ones, "fear (truly anger)" for a wrong one."""
+    parts = []
+    for (label, truth), group in groupby(zip(given, true, strict=True)):
+        text = classes[label] if label == truth else f"{classes[label]} (truly {classes[truth]})"
+        count = len(list(group))
+        parts.append(text if count == 1 else f"{count} x {text}")
+    return ", ".join(parts)
 
 
 def _drawn(names: Iterable[str], word: str = "class") -> tuple[str, ...]:

@@ -6,7 +6,8 @@
 # **You will learn** what a wrong label is, and how a transition matrix describes noise. You will also learn
 # how researchers make labels wrong on purpose, and how often people are wrong by themselves.
 #
-# **You need** a little Python. You need no download and no GPU. **Time**: about 15 minutes of reading and
+# **You need** a little Python. If *logit* or *cross-entropy* is new to you, begin with the
+# [primer](00_primer.ipynb). You need no download and no GPU. **Time**: about 40 minutes of reading and
 # trying. The computer itself works for under a minute, with or without a GPU.
 #
 # The whole book asks one question. *A network is trained on faces, and three in ten carry the wrong label.
@@ -28,10 +29,11 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 
 # %%
 import torch
-from IPython.display import Image, display
 
 import eacbook as eb
-from eacbook.plots.pictures import face_sheet, matrix_picture, png
+from eacbook.book.pictures import show
+from eacbook.book.quiz import prediction, quiz
+from eacbook.plots.pictures import face_sheet, matrix_picture
 
 faces = eb.load_faces("synthetic")
 print(f"{len(faces.train)} training faces, {len(faces.validation)} validation faces, {len(faces.test)} test faces")
@@ -41,13 +43,16 @@ print("classes:", ", ".join(faces.classes))
 # %% [markdown]
 # Here are eight faces of each class. They are stored 48 pixels wide and enlarged here. Some show the
 # expression fully. Others show it so faintly that you would not bet on it. **Predict** before you run the
-# cell. Which two of the seven expressions will you confuse most easily yourself?
+# cell: write your guess between the quotes of its first line. Which two of the seven expressions will you confuse most easily yourself?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "hardest pair", guess)
+
 labels = faces.train.labels
 rows = torch.cat([(labels == label).nonzero()[:8, 0] for label in range(faces.num_classes)])
 images, shown = faces.train.images[rows], labels[rows]
-display(Image(png(face_sheet(images, shown, shown, faces.classes, cell=76))))
+show(face_sheet(images, shown, shown, faces.classes, cell=76))
 
 # %% [markdown]
 # Remember your pair. We return to it when we ask what people really confuse.
@@ -70,13 +75,16 @@ for name, (always, sometimes) in EXPRESSIONS.items():
 # **Predict**: at which of the eight faces would you begin to call it surprise?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "first surprise", guess)
+
 drawn = faces.train.drawn
 surprise = (labels == 0).nonzero()[:, 0]
 by_intensity = surprise[drawn.intensity[surprise].argsort()]
 strip = by_intensity[torch.linspace(0, len(by_intensity) - 1, 8).long()]
 print("intensity:", [round(value, 1) for value in drawn.intensity[strip].tolist()])
 sheet = face_sheet(faces.train.images[strip], labels[strip], labels[strip], faces.classes, cell=76)
-display(Image(png(sheet)))
+show(sheet)
 
 # %% [markdown]
 # ## Making labels wrong
@@ -96,6 +104,9 @@ display(Image(png(sheet)))
 # how many of the 3,000 training labels will be wrong?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "fear for happiness", guess)
+
 noisy = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="symmetric", seed=0)
 print("wrong labels:", int(noisy.wrong.sum()), "of", len(labels))
 happy = faces.classes.index("happiness")
@@ -136,11 +147,14 @@ check_symmetric_matrix(my_symmetric_matrix)
 # * **pair**: always the one class that people most often give instead of the true one. For example,
 #   *surprise* replaces *fear*.
 # * **single people's answers**: drawn from a matrix that was measured on real people. You will read more
-#   about it below. People have a fixed error rate, so the slider is disabled there.
+#   about it below. People have a fixed error rate, so the slider is hidden there.
 #
 # Without a running kernel, you see one position of the slider.
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "kinds of noise", guess)
+
 from eacbook.book.widgets import NoiseExplorer
 
 explorer = NoiseExplorer(faces)
@@ -153,6 +167,9 @@ explorer
 # labels as right ones?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "nothing left", guess)
+
 from eacbook.noise.matrices import pair_matrix, symmetric_matrix
 
 print("symmetric, 6/7:", [round(share, 3) for share in symmetric_matrix(6 / 7, 7)[happy].tolist()])
@@ -181,6 +198,9 @@ explorer.rate.value = 0.3
 # Among the neutral faces, 70 % kept their label. Is the share that we look for larger or smaller?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "labels of neutral", guess)
+
 from eacbook.book.exercises import check_right_share
 
 pair = eb.inject_noise(labels, rate=0.3, num_classes=7, kind="pair", classes=faces.classes)
@@ -202,10 +222,13 @@ check_right_share(share, pair, neutral)
 # five most frequent confusions? How many answers in a hundred are wrong?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "people", guess)
+
 from eacbook.noise.matrices import SINGLE_VOTES
 
 votes = torch.tensor(SINGLE_VOTES)
-display(Image(png(matrix_picture(votes, faces.classes))))
+show(matrix_picture(votes, faces.classes))
 pairs = [(votes[i, j].item(), i, j) for i in range(7) for j in range(7) if i != j]
 for share, i, j in sorted(pairs, reverse=True)[:5]:
     print(f"{faces.classes[i]} taken for {faces.classes[j]}: {share:.1%}")
@@ -220,13 +243,16 @@ for share, i, j in sorted(pairs, reverse=True)[:5]:
 # Now give our synthetic faces labels from that matrix. **Predict**: will 18 % of them be wrong here, too?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "same matrix here", guess)
+
 human = eb.inject_noise(labels, None, 7, kind="matrix", matrix=votes, seed=0)
 print(f"{human.rate:.1%} of the labels are wrong")
 wrong = human.wrong.nonzero()[:16, 0]
 sheet = face_sheet(
     faces.train.images[wrong], human.given[wrong], human.true[wrong], faces.classes, cell=76
 )
-display(Image(png(sheet)))
+show(sheet)
 
 # %% [markdown]
 # More labels are wrong than on FERPlus, although the matrix is the same. Two thirds of the faces of FERPlus
@@ -257,6 +283,12 @@ with tempfile.TemporaryDirectory() as folder:
 print("the same labels:", bool((again.given == noisy.given).all()))
 
 # %% [markdown]
+# ## Quiz
+
+# %%
+quiz("01")
+
+# %% [markdown]
 # ## Take away
 #
 # * A **transition matrix** says which true class gets which given label. Its rows sum to one.
@@ -264,5 +296,5 @@ print("the same labels:", bool((again.given == noisy.given).all()))
 #   lower rate. **People** err where faces are ambiguous: on FERPlus, 18 of 100 answers are wrong.
 # * To compare methods, fix the noise: the same rate, the same seed, the same wrong labels.
 #
-# **Next**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb). You will train a network on these labels. It
+# **Back**: [0 · Primer](00_primer.ipynb). **Next**: [2 · Baseline against EAC](02_baseline_vs_eac.ipynb). You will train a network on these labels. It
 # learns the right ones first, and then the wrong ones.

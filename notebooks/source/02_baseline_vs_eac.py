@@ -6,8 +6,8 @@
 # **You will learn** how a network first learns and then memorises wrong labels. You will see what Erasing
 # Attention Consistency (EAC) does about it, and why. And you will learn to compare two methods honestly.
 #
-# **You need** the idea of label noise from [notebook 1](01_label_noise.ipynb). **Time**: 30 minutes of
-# reading. The first time, the computer trains for about 3 minutes on 2 CPU cores (76 seconds on an H100,
+# **You need** the idea of label noise from [notebook 1](01_label_noise.ipynb). **Time**: about 70 minutes of
+# reading and trying. The first time, the computer trains for about 3 minutes on 2 CPU cores (76 seconds on an H100,
 # while the other notebooks ran too). After that it loads the saved runs.
 
 # %%
@@ -36,12 +36,14 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 import os
 
 import torch
-from IPython.display import Image, display
+from IPython.display import display
 
 import eacbook as eb
+from eacbook.book.pictures import show
+from eacbook.book.quiz import prediction, quiz
 from eacbook.book.runs import book_faces, book_run, claim, say
 from eacbook.plots.figures import loss_histograms, training_curves
-from eacbook.plots.pictures import attention_sheet, face_sheet, picture_grid, png, tensor_pictures
+from eacbook.plots.pictures import attention_sheet, face_sheet, picture_grid, tensor_pictures
 from eacbook.experiments.runs import summary_table
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
@@ -56,9 +58,12 @@ print(int(noisy.wrong.sum()), "of", len(noisy.given), "training labels are wrong
 # you do with a face that looks like none of the others of its name?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "misled by labels", guess)
+
 first = slice(0, 16)
 labels = noisy.given[first], noisy.true[first]
-display(Image(png(face_sheet(faces.train.images[first], *labels, faces.classes, cell=76))))
+show(face_sheet(faces.train.images[first], *labels, faces.classes, cell=76))
 
 # %% [markdown]
 # ## The baseline
@@ -70,6 +75,10 @@ display(Image(png(face_sheet(faces.train.images[first], *labels, faces.classes, 
 # as given. Do both rise? Do they rise together? To what height?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "two curves", guess)
+
+
 def run_of(method, seed=0, **recipe):
     """Train (or find) a method on the noise, the initial weights and the stream of one seed."""
     return book_run(method, faces, seed, folder=RUNS, **recipe)
@@ -92,6 +101,9 @@ training_curves({"baseline": baseline})
 # up to 100 %? What would the rest be?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "memorised and recovered", guess)
+
 summary_table({"baseline": baseline})
 
 # %%
@@ -120,6 +132,9 @@ claim(
 # curves: near which third of the training is it?)
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "validation's choice", guess)
+
 from eacbook.book.exercises import check_best_epoch
 
 history = baseline.history
@@ -140,6 +155,9 @@ check_best_epoch(epoch, history)
 # views of a face differ?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "two views", guess)
+
 from eacbook.augment.erasing import RandomErasing
 from eacbook.training.recipe import Recipe
 from eacbook.training.batches import batches
@@ -153,7 +171,7 @@ rows = {
     "original view": tensor_pictures(original[:8]),
     "mirrored view": tensor_pictures(mirrored[:8]),
 }
-display(Image(png(picture_grid(rows))))
+show(picture_grid(rows))
 
 # %% [markdown]
 # **1. Erasing.** Half of the views lose a random rectangle. A network may try to remember *this one picture*
@@ -208,10 +226,76 @@ def my_flip_consistency(maps, maps_of_mirror):
 check_flip_consistency(my_flip_consistency)
 
 # %% [markdown]
+# ### The training step, in full sight
+#
+# Everything is there now. The next cell trains EAC for one epoch, with nothing hidden: two views, two passes,
+# cross-entropy, flip consistency, `backward`, step. Your function is in it, if it is right. **Predict**: which
+# of its lines would you remove to get the baseline without mirrored faces? And where does the label come in?
+
+# %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "the step", guess)
+
+from torch.nn import functional
+
+from eacbook.book.exercises import yours_or_ours
+from eacbook.methods.eac import flip_consistency
+from eacbook.training.optimizer import Adam, build_scheduler
+
+consistency_of = yours_or_ours(my_flip_consistency, flip_consistency, check_flip_consistency)
+
+
+def train_one_epoch(network, weight, recipe):
+    """One epoch of EAC. `Adam` is torch's; the scheduler sets the learning rate of every step."""
+    optimizer = Adam(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    scheduler = build_scheduler(optimizer, recipe, batches_per_epoch=-(-len(faces.train) // recipe.batch_size))
+    network.train()
+    for number, batch in enumerate(batches(faces, noisy, recipe, epoch=0), start=1):
+        original, mirrored = batch.original(RandomErasing()), batch.mirrored(RandomErasing())
+        logits, maps = network(original)
+        _, maps_of_mirror = network(mirrored)
+        cross_entropy = functional.cross_entropy(logits, batch.labels)
+        consistency = consistency_of(maps, maps_of_mirror)
+        loss = cross_entropy + weight * consistency
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        if number % 8 == 0:
+            print(f"step {number}: cross-entropy {cross_entropy:.2f} + {weight} x consistency {consistency:.3f} = {loss:.2f}")
+    return network
+
+
+one_epoch = Recipe(epochs=1, seed=0)
+by_hand = train_one_epoch(eb.build_network("tiny", num_classes=7), 1.5, one_epoch)
+by_train = eb.train(eb.EAC(weight=1.5), eb.build_network("tiny", num_classes=7), faces, noisy, epochs=1, seed=0)
+
+# %% tags=["nbval-ignore-output"]
+from eacbook.evaluation.evaluate import predict
+
+both = [predict(network, faces.test.images) for network in (by_hand, by_train.network)]
+apart = float((both[0] - both[1]).abs().max())
+alike = float((both[0].argmax(1) == both[1].argmax(1)).double().mean())
+say(f"The logits of the two networks differ by at most {apart:.4f}. They predict the same class for {alike:.0%} of the test faces.")
+
+# %%
+claim("After one epoch the two networks predict the same class for most test faces.", alike, above=0.7)
+
+# %% [markdown]
+# `eb.train` does this, and here it stands. (The two add the same numbers in another order, so their last digits
+# differ, and every step makes that difference larger.) Its
+# [loop](https://github.com/eacbook/eacbook/blob/main/eacbook/training/loop.py) is one screen long. It calls
+# the method for the loss (`eacbook/methods/eac.py`), and hooks that watch and save. To get the baseline, drop
+# the mirrored view and the second term. (The book's baseline also mirrors half of its faces at random.) The
+# label comes in once, in the cross-entropy.
+#
 # **Predict.** EAC gets the same faces, the same wrong labels and the same stream of batches. Add its curves
 # to your sketch. Will its cross-entropy with the *training* labels end lower or higher than the baseline's?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "EAC's curves", guess)
+
 eac = run_of(eb.EAC())
 pair = {"baseline": baseline, "eac": eac}
 display(summary_table(pair))
@@ -238,6 +322,9 @@ claim(
 # would be wrong?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "largest losses", guess)
+
 from eacbook.evaluation.evaluate import predict, sample_losses
 
 losses = {
@@ -270,13 +357,16 @@ claim("EAC's largest losses also contain more wrong labels.", found["eac"] - fou
 # map be closer to the mirror image of the first?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "mirrored maps", guess)
+
 from eacbook.book.report import maps_of_true_class
 
 labels = faces.test.labels
 rows = torch.stack([(labels == label).nonzero()[0, 0] for label in (0, 2, 3, 5)])
 captions = [faces.classes[label] for label in labels[rows]]
 maps = maps_of_true_class(faces, pair, rows)
-display(Image(png(attention_sheet(faces.test.images[rows], maps, captions))))
+show(attention_sheet(faces.test.images[rows], maps, captions))
 
 # %% [markdown]
 # A few faces prove nothing. The report of `make demo` gives the distance between the maps over many faces.
@@ -288,6 +378,9 @@ display(Image(png(attention_sheet(faces.test.images[rows], maps, captions))))
 # points will the seeds of one method differ? Is that less than the difference between the methods?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "three seeds", guess)
+
 import pandas as pd
 
 quantities = ["test_accuracy", "memorised", "recovered"]
@@ -329,6 +422,9 @@ claim("It memorises fewer wrong labels with each of them.", min(fewer), above=0.
 # **Predict.** What happens at weight 0? And with a weight that is far too large?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "weight 0", guess)
+
 variants = {
     "EAC": eb.EAC(),
     "weight 0": eb.EAC(weight=0),
@@ -372,6 +468,10 @@ claim(
 # **Predict.** Does either of the two come near EAC? What would you need to know to use it on real data?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("02", "stopping early", guess)
+
+
 def at_epoch(run, epoch):
     """The figures of a run as if it had ended there."""
     return run.history.loc[epoch, ["test_accuracy", "memorised", "recovered"]]
@@ -419,6 +519,12 @@ claim(
 # would you find out? (If the noise is symmetric, even *noisy* validation labels rank the epochs correctly on
 # average. Why? And with pair noise?)
 #
+# ## Quiz
+
+# %%
+quiz("02")
+
+# %% [markdown]
 # ## Take away
 #
 # * Networks learn what is common first and memorise exceptions last. *New* faces gain nothing by that.
@@ -428,5 +534,5 @@ claim(
 # * Report the mean of the last epochs, over seeds, with the spread. Put a fair rival beside your method.
 #
 # **Back**: [1 · Label noise](01_label_noise.ipynb). **Next**: [3 · Attention](03_attention.ipynb) shows where
-# the two networks look. (`make demo` trains the same pair on more faces and writes a report. The project's
-# README explains how to continue with real faces.)
+# the two networks look. (`make demo` trains the same pair on more faces and writes a report. Do you have real
+# faces? [8 · Real faces](08_real_faces.ipynb) needs only notebooks 2 and 3.)

@@ -7,7 +7,7 @@
 # their loss, and read precision and recall. And you will see what it costs in *small-loss selection* to guess
 # the noise rate wrongly.
 #
-# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: 25 minutes of reading and trying. With the
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: about 45 minutes of reading and trying. With the
 # runs of notebook 2, the computer trains for about half a minute on 2 CPU cores. Without them it trains for a
 # little more than 1 minute. (On an H100 it took 59 seconds, while the other notebooks ran too.)
 
@@ -21,11 +21,12 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 import os
 
 import torch
-from IPython.display import Image, display
 
 import eacbook as eb
+from eacbook.book.pictures import show
+from eacbook.book.quiz import prediction, quiz
 from eacbook.book.runs import RATE, book_faces, book_run, claim, say
-from eacbook.plots.pictures import face_sheet, png
+from eacbook.plots.pictures import face_sheet
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
 faces = book_faces()
@@ -36,10 +37,13 @@ faces = book_faces()
 # would surprise it most? Is every surprising label a wrong one?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("04", "surprising labels", guess)
+
 noisy = eb.inject_noise(faces.train.labels, RATE, 7, seed=0)
 some = slice(16, 32)
 labels = noisy.given[some], noisy.true[some]
-display(Image(png(face_sheet(faces.train.images[some], *labels, faces.classes, cell=76))))
+show(face_sheet(faces.train.images[some], *labels, faces.classes, cell=76))
 
 # %% tags=["nbval-ignore-output"]
 runs = {
@@ -68,6 +72,9 @@ print("wrong labels:", int(wrong.sum()))
 # right and wrong labels. Then play the animation.
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("04", "loss of knowing nothing", guess)
+
 import math
 
 print(f"the loss of knowing nothing: {math.log(7):.2f} nats")
@@ -78,7 +85,8 @@ from eacbook.plots.figures import loss_film
 loss_film(losses, wrong)
 
 # %% [markdown]
-# Press *play*, or move the slider. (It works without running anything. The axis ends at 40 %, so the
+# Press *play*, or move the slider. (It works without running anything. A page that cannot play it shows a row
+# of epochs. The axis ends at 40 %, so the
 # baseline's bar at 0 is cut off in the last epochs.) Both methods begin alike: all labels are around the loss
 # of knowing nothing. The network first learns what faces have in common. Then right and wrong labels
 # separate, because the network *expects* another label for the wrong ones. After that, the two methods
@@ -130,6 +138,9 @@ check_precision_and_recall(my_precision_and_recall)
 #    would *you* do it?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("04", "sliders", guess)
+
 from eacbook.book.widgets import LossExplorer
 
 explorer = LossExplorer(runs)
@@ -137,9 +148,10 @@ explorer
 
 # %%
 before = explorer.picture.value
-explorer.epoch.value = 10
-explorer.threshold.value = 1.5
+explorer.epoch.value, explorer.threshold.value = 10, 1.5
 assert explorer.picture.value != before and "labels suspected" in explorer.numbers.value
+explorer.epoch.value, explorer.threshold.value = explorer.epoch.max, 2.0
+assert explorer.picture.value == before, "it is again as you saw it"
 print("The explorer follows its controls.")
 
 # %% [markdown]
@@ -147,6 +159,9 @@ print("The explorer follows its controls.")
 # and the threshold that finds half of the wrong labels.
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("04", "half of them", guess)
+
 from eacbook.evaluation.evaluate import precision_and_recall
 
 
@@ -173,6 +188,9 @@ claim("For EAC it finds more of them than for the baseline.", in_30["eac"][1] - 
 # **Predict** its course over the epochs for both methods. When is the baseline at its best?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("04", "area", guess)
+
 from sklearn.metrics import roc_auc_score
 
 from eacbook.plots.figures import epoch_curves
@@ -224,6 +242,9 @@ check_kept_by_loss(my_kept_by_loss)
 # is still wrong? And which of the three networks will recognise the test faces best?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("04", "assumed rates", guess)
+
 from eacbook.experiments.runs import find_or_train
 
 noisy = runs["baseline"].noisy
@@ -274,6 +295,9 @@ claim(
 # away? **Predict**: do all classes lose the same share?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("04", "classes thrown away", guess)
+
 gone = torch.ones(1500, dtype=torch.bool)
 gone[kept_rows(0.5)] = False
 lost = {}
@@ -301,6 +325,12 @@ claim("The classes do not lose the same share.", max(lost.values()) - min(lost.v
 # Co-teaching selects anew in every batch. Two networks choose for each other, so that one does not confirm
 # its own mistakes. It needs to know the rate, too.
 #
+# ## Quiz
+
+# %%
+quiz("04")
+
+# %% [markdown]
 # ## Take away
 #
 # * Early in the training, a **large loss** means "this label fits nothing else I know". Once a network

@@ -7,7 +7,7 @@
 # see when one method in it is really better than another. And you will learn to make the real table on GPUs.
 #
 # **You need** [notebook 6](06_the_methods.ipynb). You should know what a mean and a standard deviation are.
-# **Time**: 35 minutes of reading and trying. The first time, the computer trains for about a minute on 2 CPU
+# **Time**: about 65 minutes of reading and trying. The first time, the computer trains for about a minute on 2 CPU
 # cores. After that, it finds its runs again.
 
 # %%
@@ -27,6 +27,7 @@ from IPython.display import display
 from plotly.subplots import make_subplots
 
 from eacbook.plots import palette
+from eacbook.book.quiz import prediction, quiz
 from eacbook.book.runs import claim, say
 from eacbook.plots.figures import HEIGHT, TEMPLATE
 from eacbook.experiments.grid import make_cells, run_grid
@@ -48,6 +49,9 @@ METHODS = ["baseline", "coteaching", "scn", "rul", "eac"]
 # the smallest lead, in points? And how many test faces is that?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "smallest lead", guess)
+
 published = pd.DataFrame(
     {
         (known.name, f"{rate:.0%}"): {name: row[place] for name, row in known.accuracy.items()}
@@ -63,7 +67,8 @@ sets = published.columns.unique(0)
 figure = make_subplots(1, 3, subplot_titles=list(sets), shared_yaxes=True)
 for column, set_name in enumerate(sets, start=1):
     for name, row in published[set_name].iterrows():
-        look = {"line_color": palette.METHODS[name], "name": name, "showlegend": column == 1}
+        line = {"color": palette.METHODS[name], "dash": palette.DASHES[name]}
+        look = {"line": line, "marker_symbol": palette.SYMBOLS[name], "name": name, "showlegend": column == 1}
         figure.add_scatter(x=row.index, y=row, mode="lines+markers", **look, row=1, col=column)
 figure.update_yaxes(title="test accuracy, %", col=1).update_xaxes(title="wrong labels", col=2)
 figure.update_layout(template=TEMPLATE, height=HEIGHT).update_annotations(font_size=19)
@@ -114,6 +119,9 @@ print(f"Standard error of one such accuracy: {100 * (share * (1 - share) / faces
 # double, because they need two passes a step. How many trainings of the baseline is that?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "one grid", guess)
+
 cells = make_cells(METHODS, rates=[0.1, 0.3], seeds=[0, 1], limit=300, epochs=12)
 work = sum(cell.method.passes for cell in cells)
 print(len(cells), "cells, as much work as", work, "trainings of the baseline; the first and the last:")
@@ -131,6 +139,9 @@ outcomes = run_grid(cells, workers_here(None, "tiny"), RUNS)
 # what would a third seed cost?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "second time", guess)
+
 again = run_grid(cells, workers_here(None, "tiny"), RUNS)
 assert again == outcomes and not any(outcome.failure for outcome in outcomes)
 print("All", len(again), "cells were found; a third seed would train", len(cells) // 2, "more.")
@@ -141,6 +152,9 @@ print("All", len(again), "cells were found; a third seed would train", len(cells
 # accuracy and the share would be one in seven.)
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "small grid", guess)
+
 table = cells_table(outcomes, RUNS)
 display(shown_table(summary_over_seeds(table)))
 by_method = table.groupby(["noise", "method"])["test_accuracy"]
@@ -177,6 +191,9 @@ assert "The paper has no such data" in said, "it says which numbers can stand be
 # *happiness*?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "given as fear", guess)
+
 import torch
 
 from eacbook.noise.inject import inject_noise
@@ -201,6 +218,9 @@ claim("Fewer than a third of the labels given as fear are right.", right[1].item
 # equally frequent. By how much can the mean class accuracy then differ from the test accuracy?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "confused classes", guess)
+
 from eacbook.classes import CLASSES
 from eacbook.experiments.runs import read_facts
 from eacbook.plots.figures import confusion_matrices
@@ -252,6 +272,9 @@ check_flattery(my_flattery)
 # notebook 2.
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "best epoch", guess)
+
 table["flattery"] = table["test_accuracy_best"] - table["test_accuracy"]
 flattery = 100 * table.pivot_table("flattery", "method", "noise", sort=False)
 flattery.round(1)
@@ -310,6 +333,9 @@ flattery.round(1)
 # one.
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "full grid", guess)
+
 # <!-- filled: every seed -->
 CELLS = """
 rate method     last_0 last_1 last_2 best_0 best_1 best_2
@@ -358,6 +384,9 @@ check_mean_and_spread(my_mean_and_spread)
 # lead over the baseline by the last five epochs? And by the best epoch?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "two leads", guess)
+
 for name, figures in {"mean of the last five": last, "best epoch": best}.items():
     gain = (figures.loc["30%", "eac"] - figures.loc["30%", "baseline"]).mean()
     print(f"EAC ahead of the baseline at 30 %, {name}: {gain:.1f} points")
@@ -404,13 +433,16 @@ check_paired(my_paired)
 # three rates?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "dots on one side", guess)
+
 others = METHODS[:-1]
 titles = [f"{rate[:-1]} % wrong labels" for rate in last.index.levels[0]]
 figure = make_subplots(1, 3, subplot_titles=titles, shared_yaxes=True)
 for column, rate in enumerate(last.index.levels[0], start=1):
     for name in others:
         gains = last.loc[(rate, name)] - last.loc[(rate, "eac")]
-        dots = {"size": 13, "opacity": 0.8, "color": palette.METHODS[name]}
+        dots = {"size": 13, "opacity": 0.8, "color": palette.METHODS[name], "symbol": palette.SYMBOLS[name]}
         look = {"mode": "markers", "marker": dots, "name": name}
         figure.add_scatter(x=gains.round(2), y=[name] * 3, row=1, col=column, **look)
 figure.add_vline(0, line={"color": palette.INK, "dash": "dash"})
@@ -491,6 +523,9 @@ for rate in last.index.levels[0]:
 # methods, three rates and three seeds: how many trainings of the baseline is that?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("07", "real table", guess)
+
 real = make_cells(METHODS, RATES, seeds=[0, 1, 2], network="resnet18")
 work = sum(cell.method.passes for cell in real)
 print(len(real), "cells of", real[0].recipe.epochs, "epochs")
@@ -527,6 +562,12 @@ print("as much work as", work, "trainings of the baseline")
 #   a folder with `run.json` (all settings, every epoch) and its weights. If a cell fails, the output names it
 #   at the end. The reason is in `failures.txt`, and the other cells are kept.
 #
+# ## Quiz
+
+# %%
+quiz("07")
+
+# %% [markdown]
 # ## Take away
 #
 # * A number in a table is the end of a **chain of decisions**. Ask for the epoch, the seeds, the spread and
@@ -536,7 +577,8 @@ print("as much work as", work, "trainings of the baseline")
 #   four of its standard errors.
 # * On synthetic faces, EAC beats the baseline clearly, and beats RUL where there is much noise. Co-teaching
 #   that knows the rate does at least as well. **How each method was tuned** can change its result more than
-#   its idea does.
+#   its idea does. One page has [all claims of the
+#   poster](https://github.com/eacbook/eacbook/blob/main/docs/claims.md), each with its verdict.
 #
 # **Back**: [6 · The methods](06_the_methods.ipynb). **Next**: [8 · Real faces](08_real_faces.ipynb), with
 # your own copy of FERPlus, and faces of your own.

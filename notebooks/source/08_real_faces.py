@@ -10,7 +10,7 @@
 # faces of your own.
 #
 # **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [3](03_attention.ipynb), and for real faces your
-# own copy of FERPlus. Without a copy, everything here runs on a stand-in. **Time**: 40 minutes of reading.
+# own copy of FERPlus. Without a copy, everything here runs on a stand-in. **Time**: about 80 minutes of reading and trying.
 # The first time, the computer works for 2 to 4 minutes on 2 CPU cores, and for about 15 with FERPlus. After
 # that, it finds its runs again.
 
@@ -45,11 +45,13 @@ import tempfile
 from pathlib import Path
 
 import torch
-from IPython.display import Image, display
+from IPython.display import display
 
 import eacbook as eb
+from eacbook.book.pictures import show
+from eacbook.book.quiz import prediction, quiz
 from eacbook.book.runs import claim, say
-from eacbook.plots.pictures import face_sheet, png
+from eacbook.plots.pictures import face_sheet
 from eacbook.book.stand_in import name_stand_in, pack_stand_in
 
 SOURCE = os.environ.get("EACBOOK_FERPLUS")  # or the path of yours: SOURCE = "/home/me/ferplus.zip"
@@ -77,6 +79,10 @@ else:
 # the rarest?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "dropped pictures", guess)
+
+
 def prepare(*arguments):
     """Run `eacbook prepare` in FOLDER as in a terminal, and show what it says."""
     print("$ eacbook prepare", *arguments)
@@ -99,13 +105,16 @@ if not SOURCE:  # the command takes it for FERPlus, and says so: put that right 
 # **Predict.** Look at 16 of the training faces with their labels. With how many labels do you disagree?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "your own doubts", guess)
+
 whole = eb.load_faces(FOLDER / NAME)
 counts = f"{len(whole.train):,} to train, {len(whole.validation):,} to choose, {len(whole.test):,} to test"
 print(f"{whole.name}: {counts}")
 print("images:", tuple(whole.train.images.shape), whole.train.images.dtype)
 print("votes: ", tuple(whole.train.votes.shape), "for", ", ".join(whole.classes))
 labels = whole.train.labels[:16]
-display(Image(png(face_sheet(whole.train.images[:16], labels, labels, whole.classes, cell=76))))
+show(face_sheet(whole.train.images[:16], labels, labels, whole.classes, cell=76))
 
 # %% [markdown]
 # ## From ten votes to one label
@@ -145,6 +154,9 @@ check_majority_rule(my_majority)
 # gives a label. What share of the answers agree with these labels?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "two rules", guess)
+
 prepare("ferplus", DOWNLOAD, "--labels", "most-voted", "--out", f"{NAME}-most-voted")
 generous = eb.load_faces(FOLDER / f"{NAME}-most-voted")
 
@@ -211,6 +223,9 @@ check_copies(my_copies)
 # **Predict.** How many training faces does the next cell drop?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "copies", guess)
+
 LIMIT = 1500
 
 apart = [*whole.test.images, *whole.validation.images]
@@ -236,6 +251,9 @@ print("left to train on:", len(faces.train))
 # labels? Will EAC gain more or less than from random weights?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "network that knows faces", guess)
+
 import torch
 
 from eacbook.experiments.runs import find_or_train, summary_table
@@ -288,6 +306,9 @@ if SOURCE:  # a few epochs on the stand-in show nothing
 # face that gets a wrong label: how far do its ten people agree?
 
 # %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "which faces", guess)
+
 labels, votes = faces.train.labels, faces.train.votes
 noisy = eb.inject_noise(labels, None, 7, kind="annotator", votes=votes, seed=0)
 kinds = {
@@ -319,6 +340,9 @@ for name, kind in kinds.items():
 # **Predict.** Of all faces, how many different ones does a balanced epoch show?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "balanced epoch", guess)
+
 import pandas as pd
 
 from eacbook.training.recipe import Recipe
@@ -351,6 +375,9 @@ print("more" if left_out > 1 / 3 else "less", "than a third of the faces.")
 # as much as there?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "EAC and annotators", guess)
+
 from eacbook.plots.figures import training_curves
 from eacbook.training.recording import Recording
 from eacbook.experiments.runs import find_or_train, summary_table
@@ -398,6 +425,9 @@ if not SOURCE:  # what real faces give, the next text says
 # the mirror image more closely? Where in the face does each network find the annotator's class?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "framed faces", guess)
+
 from eacbook.book.widgets import AttentionExplorer
 
 explorer = AttentionExplorer(faces, runs)
@@ -463,6 +493,9 @@ check_area_under_curve(my_area_under_curve)
 # difference of the maps?
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "doubt", guess)
+
 from sklearn.metrics import roc_auc_score
 
 from eacbook.evaluation.attention import attention_maps, relative_difference
@@ -516,9 +549,12 @@ if not SOURCE:
 # give? By chance it would be two or three.
 
 # %% tags=["nbval-ignore-output"]
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("08", "twelve faces", guess)
+
 top = scores["eac", "loss in the end"].argsort(descending=True)[:12]
 sheet = face_sheet(images[top], noisy.given[top], labels[top], faces.classes, columns=6)
-display(Image(png(sheet)))
+show(sheet)
 print(int(wrong[top].sum()), "of the 12 labels are not the majority's; of the ten people,", end=" ")
 print(f"{share[top].mean():.0%} agree on these faces, {share.mean():.0%} on all")
 
@@ -578,8 +614,16 @@ print(f"{share[top].mean():.0%} agree on these faces, {share.mean():.0%} on all"
 # [data_scripts/README.md](https://github.com/eacbook/eacbook/blob/main/data_scripts/README.md). Before you
 # put a set into Colab or any other cloud, read its terms again: an upload gives a copy to somebody else. And
 # whatever a set calls its labels, they are what observers *see* in a face. No picture says what the person
-# feels.
+# feels. In the European Union it is forbidden to infer the emotions of people at work or in education
+# ([ethics](https://github.com/eacbook/eacbook/blob/main/docs/ethics.md): the law, consent, and who is in
+# these sets).
 #
+# ## Quiz
+
+# %%
+quiz("08")
+
+# %% [markdown]
 # ## Take away
 #
 # * A label of FERPlus is a **decision** about ten answers. Beside every accuracy, name the rule, the number
@@ -590,5 +634,5 @@ print(f"{share[top].mean():.0%} agree on these faces, {share.mean():.0%} on all"
 # * A network's **loss** is a useful order in which to check labels again. It tells you where to *look*, and
 #   it does not decide.
 #
-# **Back**: [7 · The table](07_the_table.ipynb). This is the last notebook. **Next**: the commands of the
-# project's [README](https://github.com/eacbook/eacbook#readme), on faces of your own.
+# **Back**: [7 · The table](07_the_table.ipynb). **Next**: [9 · Which labels are wrong?](09_audit.ipynb) finds
+# wrong labels, in your own pictures, too.

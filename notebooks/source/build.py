@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import json
 import os
 import re
@@ -24,6 +25,11 @@ import jupytext
 import nbformat
 import plotly.io
 from nbclient import NotebookClient
+from PIL import Image
+
+from eacbook.book.pictures import saved
+from eacbook.plots.figures import description, still
+from eacbook.plots.pictures import DESCRIPTION, png
 
 SOURCES = Path(__file__).parent
 NOTEBOOKS = SOURCES.parent
@@ -67,13 +73,15 @@ def _notebook(text: str) -> nbformat.NotebookNode:
 def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
     """Run a notebook top to bottom on a fresh kernel and keep what a reader without one can see."""
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
-    NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(
+        notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(folder)}}
+    ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
             for output in cell.outputs:
-                _add_picture(output.get("data", {}))
+                _add_picture(output)
     notebook.metadata.pop("widgets", None)
 
 
@@ -83,12 +91,19 @@ def _is_progress(output: nbformat.NotebookNode) -> bool:
     return output.get("name") == "stderr" or (WIDGET in data and "image/png" not in data)
 
 
-def _add_picture(data: dict) -> None:
-    """Code hosts show no plotly figure, so a picture of it goes beside it."""
+def _add_picture(output: nbformat.NotebookNode) -> None:
+    """Code hosts show no plotly figure, so a picture of it goes beside it, with a text for the blind."""
+    data = output.get("data", {})
     if PLOTLY in data:
         figure = plotly.io.from_json(json.dumps(data[PLOTLY]), skip_invalid=True)
-        png = figure.to_image("png", width=900, height=figure.layout.height)
-        data["image/png"] = base64.b64encode(png).decode()
+        shown = still(figure)
+        picture = Image.open(
+            io.BytesIO(shown.to_image("png", width=900, height=shown.layout.height))
+        )
+        picture.info[DESCRIPTION] = description(figure)
+        content, metadata = saved(png(picture))
+        data["image/png"] = base64.b64encode(content).decode()
+        output.metadata["image/png"] = metadata
 
 
 def main() -> None:

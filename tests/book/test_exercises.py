@@ -9,16 +9,22 @@ import torch
 
 from eacbook.book.exercises import (
     NOT_YET,
+    check_along_the_ranking,
     check_area_under_curve,
     check_best_epoch,
     check_class_activation_maps,
+    check_class_logits,
+    check_confusion_matrix,
     check_copies,
+    check_cross_entropy,
     check_exchange,
+    check_first_of_each_class,
     check_flattery,
     check_flip_consistency,
     check_kept_by_loss,
     check_majority_of_neighbours,
     check_majority_rule,
+    check_margin,
     check_mean_and_spread,
     check_paired,
     check_precision_and_recall,
@@ -27,8 +33,10 @@ from eacbook.book.exercises import (
     check_right_share,
     check_suspects,
     check_symmetric_matrix,
+    yours_or_ours,
 )
-from eacbook.evaluation.evaluate import precision_and_recall
+from eacbook.evaluation.evaluate import precision_and_recall, sample_losses
+from eacbook.methods.eac import flip_consistency
 from eacbook.noise.inject import inject_noise
 from eacbook.noise.matrices import symmetric_matrix
 
@@ -53,10 +61,10 @@ def uniform(rate, k):
     [
         (check_symmetric_matrix, symmetric_matrix, "Right!"),
         (check_symmetric_matrix, lambda rate, k: None, NOT_YET),
-        (check_symmetric_matrix, lambda rate, k: torch.eye(3), "7 x 7"),
+        (check_symmetric_matrix, lambda rate, k: torch.eye(3), "[7, 7]; got the shape [3, 3]"),
         (check_symmetric_matrix, lambda rate, k: torch.eye(k) * 0.7, "sums to 0.700"),
         (check_symmetric_matrix, uniform, "its own class"),
-        (check_symmetric_matrix, lambda rate, k: symmetric_matrix(0.3, 7), "not for 3"),
+        (check_symmetric_matrix, lambda rate, k: symmetric_matrix(0.3, 7), "[3, 3]"),
         (check_symmetric_matrix, lambda rate, k: 1 / 0, "ZeroDivisionError"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(-1)) ** 2).mean(), "Right!"),
         (check_flip_consistency, lambda a, b: None, NOT_YET),
@@ -88,7 +96,7 @@ def uniform(rate, k):
         (check_majority_of_neighbours, lambda n, y: y[n].mode(1).values, "Right!"),
         (check_majority_of_neighbours, lambda n, y: None, NOT_YET),
         (check_majority_of_neighbours, lambda n, y: n.mode(1).values, "most frequent *row*"),
-        (check_majority_of_neighbours, lambda n, y: y[n], "one label for each"),
+        (check_majority_of_neighbours, lambda n, y: y[n], "a label for each of the 6 faces"),
         (check_suspects, lambda n, y: y[n].mode(1).values != y, "Right!"),
         (check_suspects, lambda n, y: None, NOT_YET),
         (check_suspects, lambda n, y: y[n].mode(1).values == y, "agree with"),
@@ -215,6 +223,49 @@ def test_check_of_an_audit(check, answer, says, capsys):
     assert re.search(says, capsys.readouterr().out)
 
 
+def along(ranked):
+    found = ranked.cumsum(0)
+    return found / torch.arange(1, len(ranked) + 1), found / ranked.sum()
+
+
+def margin(probabilities, given, itself=-1.0):
+    own = probabilities.gather(1, given[:, None])
+    others = probabilities if itself is None else probabilities.scatter(1, given[:, None], itself)
+    return others.amax(1) - own[:, 0]
+
+
+def first_of_each(score, given, count):
+    order = score.argsort(descending=True)
+    return torch.cat([order[given[order] == label][:count] for label in given.unique()])
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "says"),
+    [
+        (check_along_the_ranking, along, "Right!"),
+        (check_along_the_ranking, lambda ranked: None, NOT_YET),
+        (check_along_the_ranking, lambda ranked: along(ranked)[::-1], "exchanged"),
+        (check_along_the_ranking, lambda r: (along(r)[0], r.cumsum(0) / 8), "ends at 0.500"),
+        (check_along_the_ranking, lambda r: (r.cumsum(0) / 4, along(r)[1]), "yours is 0.500"),
+        (check_along_the_ranking, lambda r: (0.5, 1.0), "8 values of the precision"),
+        (check_margin, margin, "Right!"),
+        (check_margin, lambda p, given: None, NOT_YET),
+        (check_margin, lambda p, given: -margin(p, given), "other way round"),
+        (check_margin, lambda p, given: margin(p, given, None), "must not count"),
+        (check_margin, lambda p, given: p.amax(1), "expected -0.5, 0.3, 0.1; got 0.70"),
+        (check_margin, lambda p, given: p, "the shape"),
+        (check_first_of_each_class, first_of_each, "Right!"),
+        (check_first_of_each_class, lambda score, given, count: None, NOT_YET),
+        (check_first_of_each_class, lambda s, g, count: s.topk(count).indices, r"of \*all\* labels"),
+        (check_first_of_each_class, lambda s, g, count: [1, 1, 2], "comes twice"),
+        (check_first_of_each_class, lambda s, g, count: [0, 1, 7], "only one"),
+    ],
+)
+def test_check_of_a_ranking(check, answer, says, capsys):
+    check(answer)
+    assert re.search(says, capsys.readouterr().out)
+
+
 def mean_and_spread(accuracies, ddof=1):
     return accuracies.mean(), accuracies.std(ddof=ddof)
 
@@ -233,7 +284,11 @@ def unpaired(one, other):
     [
         (check_flattery, lambda a: a.max() - a[-5:].mean(), "Right!"),
         (check_flattery, lambda a: None, NOT_YET),
-        (check_flattery, lambda a: a - a[-5:].mean(), "one number, got 8"),
+        (
+            check_flattery,
+            lambda a: a - a[-5:].mean(),
+            "one number (a difference of two shares); got the shape [8]",
+        ),
         (check_flattery, lambda a: a.max(), "best epoch itself"),
         (check_flattery, lambda a: a[-5:].mean(), "mean of the last five; by how much"),
         (check_flattery, lambda a: a[-5:].mean() - a.max(), "wrong sign"),
@@ -251,7 +306,7 @@ def unpaired(one, other):
         (check_mean_and_spread, lambda a: (a.mean(), a.var(ddof=1)), "variance"),
         (check_mean_and_spread, lambda a: (a.mean(), np.ptp(a)), "range"),
         (check_mean_and_spread, lambda a: (a.mean(), 0.5), "yours is 0.5000"),
-        (check_mean_and_spread, lambda a: a.mean(), "TypeError"),
+        (check_mean_and_spread, lambda a: a.mean(), "expected 2 numbers"),
         (check_paired, paired, "Right!"),
         (check_paired, lambda a, b: None, NOT_YET),
         (check_paired, lambda a, b: paired(b, a), "B minus A"),
@@ -267,3 +322,107 @@ def unpaired(one, other):
 def test_check_of_a_table(check, answer, says, capsys):
     check(answer)
     assert says in capsys.readouterr().out
+
+
+def class_logits(features, weights, bias):
+    return features.mean((2, 3)) @ weights.T + bias
+
+
+def counted(true, predicted, k):
+    return (k * true + predicted).bincount(minlength=k * k).view(k, k)
+
+
+def marked(true, predicted, k):
+    """The mistake of setting a cell where it should be counted up."""
+    matrix = torch.zeros(k, k)
+    matrix[true, predicted] = 1
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "says"),
+    [
+        (check_cross_entropy, sample_losses, "Right!"),
+        (check_cross_entropy, lambda x, y: None, NOT_YET),
+        (check_cross_entropy, lambda x, y: sample_losses(x, y).mean(), "[4]; got the shape []"),
+        (check_cross_entropy, lambda x, y: (-sample_losses(x, y)).exp(), "minus their logarithm"),
+        (check_cross_entropy, lambda x, y: -sample_losses(x, y), "never negative"),
+        (check_cross_entropy, lambda x, y: sample_losses(x, y) / np.log(2), "bits"),
+        (check_cross_entropy, lambda x, y: x[torch.arange(4), y], "logits of the labels"),
+        (check_cross_entropy, lambda x, y: -x.log_softmax(0)[torch.arange(4), y], "down the faces"),
+        (check_cross_entropy, lambda x, y: sample_losses(x, x.argmax(1)), "likeliest class"),
+        (check_cross_entropy, lambda x, y: torch.zeros(4), "expected [0.17, 1.099"),
+        (check_class_logits, class_logits, "Right!"),
+        (check_class_logits, lambda f, w, b: None, NOT_YET),
+        (check_class_logits, lambda f, w, b: activation_maps(f, w), "[2, 7]; got the shape [2, 7, 3"),
+        (check_class_logits, lambda f, w, b: class_logits(f, w, 0), "bias is missing"),
+        (check_class_logits, lambda f, w, b: class_logits(12 * f, w, b), "take their mean"),
+        (check_class_logits, lambda f, w, b: f.amax((2, 3)) @ w.T + b, "largest place"),
+        (check_class_logits, lambda f, w, b: class_logits(f, w, b).softmax(1), "probabilities"),
+        (check_class_logits, lambda f, w, b: class_logits(f, -w, b), "the numbers are not"),
+        (check_confusion_matrix, counted, "Right!"),
+        (check_confusion_matrix, lambda t, p, k: None, NOT_YET),
+        (check_confusion_matrix, lambda t, p, k: counted(t, p, 3), "[4, 4]; got"),
+        (check_confusion_matrix, lambda t, p, k: counted(p, t, k), "exchanged"),
+        (check_confusion_matrix, marked, "add up"),
+        (check_confusion_matrix, lambda t, p, k: counted(t, p, k) / 8, "shares"),
+        (check_confusion_matrix, lambda t, p, k: counted(t, p, k) + 1, "expected [[2, 1"),
+    ],
+)  # fmt: skip
+def test_check_of_the_primer(check, answer, says, capsys):
+    check(answer)
+    assert says in capsys.readouterr().out
+
+
+def test_a_notebook_goes_on_with_a_solved_exercise_and_with_an_open_one(capsys):
+    def mine(maps, maps_of_mirror):
+        return ((maps - maps_of_mirror.flip(-1)) ** 2).mean()
+
+    def open_one(maps, maps_of_mirror):
+        pass
+
+    def failing(maps, maps_of_mirror):
+        raise ValueError
+
+    assert yours_or_ours(mine, flip_consistency, check_flip_consistency) is mine
+    assert "mine: your own code" in capsys.readouterr().out
+    for other in (open_one, failing):
+        assert yours_or_ours(other, flip_consistency, check_flip_consistency) is flip_consistency
+        assert "our code" in capsys.readouterr().out
+
+
+SHAPES = [
+    (check_symmetric_matrix, lambda rate, k: torch.ones(k), "[7, 7]", "[7]"),
+    (check_flip_consistency, lambda m, o: m, "one number", "[2, 3, 4, 5]"),
+    (check_class_activation_maps, lambda f, w: f, "[2, 7, 3, 4]", "[2, 5, 3, 4]"),
+    (check_region_share, lambda a, i: a * i, "one number", "[6, 6]"),
+    (check_precision_and_recall, lambda s, w: s.sum(), "2 numbers (precision, recall)", "Tensor"),
+    (check_precision_and_recall, lambda s, w: (s, w), "one number (precision)", "[10]"),
+    (check_kept_by_loss, lambda x, r: x.argsort()[:7, None], "[7]", "[7, 1]"),
+    (check_majority_of_neighbours, lambda n, y: y[n], "[6]", "[6, 3]"),
+    (check_suspects, lambda n, y: y[n] != y[:, None], "[6]", "[6, 3]"),
+    (check_exchange, lambda a, b, n: b, "two results", ""),
+    (check_exchange, lambda a, b, n: (b[0], a), "[3]", "[]"),
+    (check_relabel, lambda p, y, low, m: p, "[5]", "[5, 3]"),
+    (check_copies, lambda a, b: b == b, "[4]", "[4, 1, 4, 4]"),
+    (check_area_under_curve, lambda s, w: s[w][:, None] > s[~w], "one number", "[2, 4]"),
+    (check_flattery, lambda a: a, "one number", "[8]"),
+    (check_mean_and_spread, lambda a: a.mean(), "2 numbers (the mean, the standard", "float64"),
+    (check_paired, lambda a, b: (a, b, b), "one number (seeds in which A is better)", "[4]"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "expected", "found"), SHAPES)
+def test_a_wrong_shape_is_told_which_one_is_expected(capsys, check, answer, expected, found):
+    check(answer)
+    said = capsys.readouterr().out
+    assert said.startswith("Not quite: ") and "expected" in said.lower()
+    assert expected in said and found in said
+
+
+def test_a_wrong_shape_of_a_single_answer(capsys):
+    check_right_share(torch.ones(7), NOISY, 6)
+    check_best_epoch(HISTORY["test_accuracy"], HISTORY)
+    shares, epochs = capsys.readouterr().out.splitlines()
+    assert "one number (a share); got the shape [7]" in shares
+    assert "one number (an epoch); got the shape [4]" in epochs

@@ -91,7 +91,7 @@ def test_every_face_is_in_its_place_in_the_atlas(explorer, recording):
 
 def test_picture_marks_right_and_wrong_labels_where_they_lie(explorer, recording):
     recorded, positions, *_ = recording
-    picture = np.asarray(Image.open(io.BytesIO(explorer.picture)))
+    picture = np.asarray(Image.open(io.BytesIO(explorer.picture)).convert("RGBA"), int)
     side = picture.shape[1] // 2
     lines = picture.shape[0] - side
     for place, (name, one) in enumerate(recorded.items()):
@@ -126,7 +126,7 @@ def test_a_saved_notebook_keeps_a_picture_and_stays_small():
     )
     positions = {name: torch.rand(10, 400, 2) for name in ("baseline", "EAC")}
     explorer = FeatureExplorer(dict.fromkeys(positions, big), positions, range(10), faces)
-    bundle = explorer._repr_mimebundle_()
+    bundle, _ = explorer._repr_mimebundle_()
     assert bundle["text/plain"] == "FeatureExplorer"
     assert base64.b64decode(bundle["image/png"]) == explorer.picture
     assert (

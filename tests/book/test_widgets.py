@@ -1,15 +1,23 @@
 """The explorers show, for each position of their controls, what the pure functions give."""
 
 import base64
+import html
 import io
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from eacbook.book.widgets import AttentionExplorer, LossExplorer, NoiseExplorer
+from eacbook.book.widgets import (
+    AttentionExplorer,
+    ConvolutionExplorer,
+    LossExplorer,
+    NoiseExplorer,
+    SoftmaxExplorer,
+)
 from eacbook.book.widgets.attention import (
     GIVEN,
     PREDICTED,
@@ -19,8 +27,16 @@ from eacbook.book.widgets.attention import (
     looks_at,
     recorded_look,
 )
+from eacbook.book.widgets.convolution import (
+    FILTERS,
+    brightness,
+    convolution_view,
+    convolve,
+    largest_of_squares,
+)
 from eacbook.book.widgets.losses import detection_text, loss_view
 from eacbook.book.widgets.noise import HUMAN, PAIR, SYMMETRIC, noise_for, noise_picture
+from eacbook.book.widgets.softmax import softmax_view
 from eacbook.classes import CLASSES
 from eacbook.data.faces import synthetic_faces
 from eacbook.errors import InputError
@@ -28,6 +44,7 @@ from eacbook.evaluation.attention import relative_difference
 from eacbook.methods import EAC, Baseline
 from eacbook.models.networks import build_network
 from eacbook.noise.inject import inject_noise
+from eacbook.plots.pictures import described
 from eacbook.training.hooks import SampleLosses
 from eacbook.training.loop import train
 from eacbook.training.recording import Recorded, Recording
@@ -53,7 +70,8 @@ def test_explorer_shows_the_noise_of_its_controls(faces, explorer, kind, rate):
     noisy = noise_for(faces, kind, rate)
     assert explorer.picture.value == noise_picture(faces, noisy, torch.arange(18))
     assert f"<b>{int(noisy.wrong.sum())}</b> of 84" in explorer.counts.value
-    assert explorer.rate.disabled == (kind == HUMAN)
+    # Nothing says a rate that is not the rate.
+    assert explorer.rate.layout.visibility == ("hidden" if kind == HUMAN else "visible")
 
 
 @pytest.mark.slow
@@ -71,8 +89,17 @@ def test_noise_that_is_not_known_for_the_classes_is_left_out(faces, explorer):
 
 @pytest.mark.slow
 def test_saved_notebook_gets_the_current_picture(explorer):
-    bundle = explorer._repr_mimebundle_()
-    assert base64.b64decode(bundle["image/png"]) == explorer.picture.value
+    bundle, metadata = explorer._repr_mimebundle_()
+    content = base64.b64decode(bundle["image/png"])
+    now = Image.open(io.BytesIO(explorer.picture.value))
+    kept = Image.open(io.BytesIO(content))
+    assert kept.mode == "P" and kept.size == now.size and len(content) < len(now.tobytes()) / 4
+    distance = np.abs(np.asarray(kept.convert("RGBA"), float) - np.asarray(now, float))
+    assert distance[np.asarray(now)[..., 3] > 0].mean() < 4  # of 255: it is the same picture
+    text = metadata["image/png"]["alt"]
+    assert text == described(content) == described(explorer.picture.value)
+    assert html.escape(text) in explorer.words.value and 'role="status"' in explorer.words.value
+    assert "18 faces with their given labels" in text and "Matrix" in text
     assert bundle["text/plain"] == "NoiseExplorer"
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] == explorer.box.model_id
@@ -117,6 +144,7 @@ def expected_view(attention, probe, epoch, shown, strength, names=("baseline", "
 def test_attention_explorer_shows_what_its_controls_say(attention):
     assert attention.picture.value == expected_view(attention, 0, 2, GIVEN, 0.65)
     attention.thumbnails[4].click()
+    assert attention.face.value == 4
     assert attention.picture.value == expected_view(attention, 4, 2, GIVEN, 0.65)
     attention.epoch.value = 1
     attention.strength.value = 0.3
@@ -143,9 +171,10 @@ def test_every_position_of_the_attention_explorer_is_another_picture(attention):
 def test_thumbnails_of_wrong_labels_are_marked(attention):
     flipped = Recorded.of(attention.runs["eac"]).wrong[:9].tolist()
     assert True in flipped and False in flipped
-    for button, wrong in zip(attention.thumbnails, flipped, strict=True):
-        assert ("wrong" in button._dom_classes) == wrong
-        assert ("wrongly" in button.tooltip) == wrong
+    names = [name for name, _ in attention.face.options]
+    for button, name, wrong in zip(attention.thumbnails, names, flipped, strict=True):
+        assert ("wrong" in button._dom_classes) == ("wrongly" in name) == wrong
+        assert button.tooltip == name and not button.tabbable
 
 
 @pytest.mark.parametrize(
@@ -176,7 +205,9 @@ def test_own_photograph_is_shown_and_a_broken_one_gets_a_sentence(attention, fac
         # Set as the front end sets it, whichever version of ipywidgets is here.
         attention._take_photo(value)
         assert "face found" in attention.message.value or "centre crop" in attention.message.value
-        assert attention.epoch.disabled
+        assert attention.epoch.disabled and not any(
+            "chosen" in button._dom_classes for button in attention.thumbnails
+        )
         looks = looks_at(attention.photo, attention.runs)
         view = attention_view(attention.photo, looks, GIVEN, faces.classes, None, 0.65)
         assert attention.picture.value == view != before
@@ -240,3 +271,50 @@ def test_detection_in_words():
     text = detection_text(suspected, flipped)
     assert "3 labels suspected" in text and "67%" in text and "50%" in text
     assert detection_text(~suspected & suspected, flipped) == "no label is suspected"
+
+
+# ------------------------------------------------------------------- the primer
+
+
+def test_softmax_explorer_shows_what_its_controls_say():
+    names = ["happiness", "neutral", "<b>fear"]
+    explorer = SoftmaxExplorer(names)
+    assert "33.3%" in explorer.numbers.value and "1.10 nats" in explorer.numbers.value
+    explorer.logits[0].value = 2.0
+    assert "78.7%" in explorer.numbers.value and "0.24 nats" in explorer.numbers.value
+    explorer.given.value = names[2]
+    assert "2.24 nats" in explorer.numbers.value and "&lt;b&gt;fear" in explorer.numbers.value
+    assert explorer.picture.value == softmax_view([2.0, 0.0, 0.0], 2, names)
+    with pytest.raises(InputError, match="2 to 7 classes; these are 1"):
+        SoftmaxExplorer(["alone"])
+
+
+def test_a_convolution_is_the_sum_of_nine_products():
+    values = torch.randn(6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for weights in FILTERS.values():
+        filtered = convolve(values, weights)
+        assert filtered.shape == values.shape
+        by_hand = sum(
+            weights[i][j] * values[2 + i - 1, 5 + j - 1] for i in range(3) for j in range(3)
+        )
+        assert torch.isclose(filtered[2, 5], by_hand)
+    even = torch.full((6, 8), 3.0, dtype=torch.float64)
+    zero = [not convolve(even, weights).any() for weights in FILTERS.values()]
+    assert zero == [True, True, True, False]
+    pooled = largest_of_squares(values, 2)
+    assert pooled.shape == (3, 4) and pooled[1, 2] == values[2:4, 4:6].max()
+
+
+@pytest.mark.slow
+def test_convolution_explorer_shows_what_its_controls_say(faces):
+    explorer = ConvolutionExplorer(faces)
+    assert [name for name, _ in explorer.face.options] == list(faces.classes)
+    image = faces.train.images[(faces.train.labels == 3).nonzero()[0, 0]]
+    assert brightness(image).min() >= 0 and brightness(image).max() <= 10
+    seen = {explorer.picture.value}
+    explorer.face.value = 3
+    explorer.filter.value = "bright spot"
+    explorer.row.value, explorer.column.value, explorer.pool.value = 0, 47, 8
+    seen.add(explorer.picture.value)
+    assert explorer.picture.value == convolution_view(image, "bright spot", 0, 47, 8)
+    assert len(seen) == 2

@@ -1,6 +1,7 @@
 """The AttentionExplorer of notebook 3, moved by keyboard: each control brings the picture it should."""
 
 import io
+import re
 
 import pytest
 from laboratory import assert_shows, press, shown_bytes
@@ -55,7 +56,7 @@ def explorer(run_notebook, expected):
 
 
 def test_the_epoch_and_the_overlay(explorer, expected):
-    image, (epoch, strength) = explorer.locator("img"), explorer.get_by_role("slider").all()
+    image, (_, epoch, strength) = explorer.locator("img"), explorer.get_by_role("slider").all()
     for after in (2, 3):
         press(epoch, "ArrowRight")
         assert_shows(image, expected(epoch=after))
@@ -70,21 +71,37 @@ def test_the_faces(explorer, expected):
     flipped = expected.records["eac"].wrong[:28].tolist()
     assert thumbnails.count() == 28
     assert explorer.locator("button.thumbnail.wrong").count() == sum(flipped)
-    press(explorer.get_by_role("slider").first, "End")
+    face, epoch = explorer.get_by_role("slider").all()[:2]
+    press(epoch, "End")
     for place in (5, 27):
         press(thumbnails.nth(place), "Enter")
         assert_shows(image, expected(place, epoch=30))
         expect(explorer.locator("button.chosen")).to_have_count(1)
         assert "chosen" in thumbnails.nth(place).get_attribute("class")
+    press(face, "ArrowLeft", times=2)
+    assert_shows(image, expected(25, epoch=30))
+    expect(explorer.locator("button.chosen")).to_have_attribute(
+        "title", re.compile("^26, given as")
+    )
+    expect(explorer.get_by_role("status")).to_contain_text("epoch 30: baseline says")
+    assert explorer.locator("button.thumbnail[tabindex='-1']").count() == 28  # for the mouse alone
     background = thumbnails.nth(5).evaluate("e => getComputedStyle(e).backgroundImage")
     assert background.startswith('url("data:image/png;base64,')
+
+
+def test_every_control_has_a_name(explorer):
+    for role, name in (
+        ("slider", "face"), ("slider", "epoch"), ("slider", "overlay"), ("combobox", "map of"),
+        ("combobox", "compare"), ("combobox", "with"), ("button", "your own face"),
+    ):  # fmt: skip
+        expect(explorer.get_by_role(role, name=name, exact=role != "button")).to_have_count(1)
 
 
 def test_the_class_whose_map_is_shown(explorer, expected):
     image, shown = explorer.locator("img"), explorer.get_by_role("combobox").first
     wrong = int(expected.records["eac"].wrong.nonzero()[0])
     press(explorer.locator("button.thumbnail").nth(wrong), "Enter")
-    press(explorer.get_by_role("slider").nth(1), "End")
+    press(explorer.get_by_role("slider").nth(2), "End")
     assert_shows(image, expected(wrong, strength=1.0))
     for key, name in (("s", "surprise"), ("End", "neutral"), ("Home", GIVEN)):
         press(shown, key)
@@ -136,5 +153,5 @@ def test_a_file_that_is_no_photograph_gets_a_sentence(explorer, expected, conten
     upload(explorer, content)
     expect(explorer).to_contain_text(sentence)
     assert shown_bytes(explorer.locator("img")) == before
-    press(explorer.get_by_role("slider").first, "ArrowRight")
+    press(explorer.get_by_role("slider").nth(1), "ArrowRight")
     assert_shows(explorer.locator("img"), expected(epoch=2))  # and everything goes on

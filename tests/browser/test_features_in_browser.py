@@ -342,7 +342,7 @@ def test_in_a_notebook_that_is_not_trusted(page, lab, explorer):
     lab.write("features_of_others.ipynb", CELL)
     path = lab.folder / "features_of_others.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    bundle = explorer._repr_mimebundle_()
+    bundle, _ = explorer._repr_mimebundle_()
     notebook.cells[0].outputs = [nbformat.v4.new_output("display_data", bundle)]
     nbformat.write(notebook, path)
     open_notebook(page, path.name)

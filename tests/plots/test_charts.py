@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from eacbook.plots import palette
 from eacbook.plots.charts import BOTTOM, LEFT, RIGHT, TOP, Axis, Chart
 
 RED, BLUE = "#FF0000", "#0000FF"
@@ -48,3 +49,15 @@ def test_what_lies_beyond_the_range_stands_at_the_edge(chart):
 
 def test_ground_is_transparent(chart):
     assert chart.picture.getpixel((LEFT + 50, TOP + 50))[3] == 0
+
+
+def test_dashes_leave_gaps_and_texts_replace_numbers(chart):
+    line = np.array([0.0, 10.0]), np.array([0.2, 0.2])
+    chart.line(*line, BLUE)
+    whole = len(pixels_of(chart, BLUE)[0])
+    chart.line(*line, RED, dash="dot")
+    dots = len(pixels_of(chart, RED)[0])
+    stroke, gap = palette.PATTERNS["dot"]
+    assert dots == pytest.approx(whole * stroke / (stroke + gap), rel=0.5) and dots > 0
+    assert Axis("loss", 0, 5, [0, 5]).numbers() == [(0, "0"), (5, "5")]
+    assert Axis("loss", 0, 5, [0, 5], texts=("0", "5+")).numbers() == [(0, "0"), (5, "5+")]

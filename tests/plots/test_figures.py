@@ -4,21 +4,29 @@ import io
 import math
 
 import numpy as np
+import plotly.io
 import pytest
 import torch
 from PIL import Image
 
+from eacbook.book.pictures import saved
+from eacbook.evaluation.attention import heat
 from eacbook.noise.matrices import symmetric_matrix
 from eacbook.plots import palette
 from eacbook.plots.figures import (
     confusion_matrices,
+    description,
     loss_film,
     loss_histograms,
+    ranking_curves,
+    still,
     training_curves,
     transition_matrix,
 )
 from eacbook.plots.pictures import (
     attention_sheet,
+    captioned,
+    described,
     face_picture,
     face_sheet,
     matrix_picture,
@@ -207,3 +215,76 @@ def test_matrix_figure_is_in_percent_and_tells_right_from_wrong():
     assert np.allclose(np.diag(cells.customdata), 70)
     assert ((np.asarray(cells.z) > 0) == np.eye(3, dtype=bool)).all()
     assert list(numbers.text) == ["70", "15", "15", "15", "70", "15", "15", "15", "70"]
+
+
+def test_a_picture_says_what_it_shows_and_the_file_keeps_it():
+    images = torch.zeros((3, 1, 48, 48), dtype=torch.uint8)
+    sheet = face_sheet(images, torch.tensor([1, 0, 0]), torch.tensor([2, 0, 0]), CLASSES)
+    text = "3 faces with their given labels: fear (truly disgust), 2 x surprise."
+    assert described(png(sheet)) == text
+    matrix = matrix_picture(torch.tensor([[1, 0, 0], [0.25, 0.75, 0], [0, 0, 1]]), CLASSES)
+    assert "fear: surprise 25, fear 75; disgust: disgust 100." in described(png(matrix))
+    assert described(png(side_by_side(sheet, matrix))).startswith(text)
+    maps = {"eac": (torch.ones(3, 6, 6), torch.ones(3, 6, 6))}
+    assert "eac" in described(png(attention_sheet(images, maps, ["a", "b", "c"])))
+    shown = captioned({"a face": sheet, "its map": matrix})
+    assert described(png(shown)) == "Beside each other: a face, its map."
+    assert shown.height > max(sheet.height, matrix.height)
+    content, metadata = saved(png(sheet))
+    assert described(content) == metadata["alt"] == text
+
+
+def test_an_empty_map_says_so():
+    face = face_picture(torch.full((1, 48, 48), 128, dtype=torch.uint8), 120)
+    nothing = heat(torch.full((6, 6), -1.0).index_fill(0, torch.tensor([2]), -1e-3), 120)
+    grey, empty = np.asarray(face), np.asarray(overlay(face, nothing))
+    written = (grey != empty).any(-1)
+    assert not nothing.any() and 200 < written.sum() < written.size / 5
+    assert written[45:80].sum() == written.sum()  # in the middle
+    assert not (np.asarray(overlay(face, nothing + 1)) == 255).all(-1).any()
+
+
+def test_a_figure_says_what_it_shows():
+    rows = [{"epoch": e, "test_accuracy": e / 4, "memorised": 0.5} for e in (1, 2, 3)]
+    run = Run(torch.nn.Identity(), rows, None, {})
+    text = description(training_curves({"eac": run}))
+    assert "eac (test faces recognised): from 25% to 75%, highest 75% at 3." in text
+    assert "Vertical: share of the test faces; share of the wrong labels." in text
+    counts = torch.tensor([[3, 1], [0, 4]])
+    text = description(confusion_matrices({"one": counts, "two": counts}, ("calm", "angry")))
+    assert "(two). calm: calm 75, angry 25; angry: angry 100." in text
+    figures = [
+        confusion_matrices({"one": counts}, ("calm", "angry")),
+        loss_film({"eac": torch.rand(3, 40)}, torch.arange(40) < 9),
+        training_curves({"eac": run}),
+    ]
+    for figure in figures:  # in a saved notebook arrays are bytes
+        again = plotly.io.from_json(figure.to_json(), skip_invalid=True)
+        assert description(again) == description(figure)
+        assert len(still(again).data) == len(still(figure).data)
+
+
+def test_a_film_becomes_a_row_of_frames_where_it_cannot_play():
+    losses = {"baseline": torch.rand(9, 40), "eac": torch.rand(9, 40)}
+    film = loss_film(losses, torch.arange(40) < 9)
+    shown = still(film)
+    assert not shown.frames and not shown.layout.updatemenus and not shown.layout.sliders
+    assert len(shown.data) == 5 * 2 * 2
+    titles = [note.text for note in shown.layout.annotations]
+    assert titles == [f"epoch {epoch}" for epoch in (1, 3, 5, 7, 9)]
+    assert list(shown.data[-1].y) == list(film.frames[-1].data[-1].y)
+    names = [trace.name for trace in shown.data if trace.showlegend]
+    assert names == ["right labels", "wrong labels"]
+    assert "A film of 9 epochs" in description(film)
+    assert still(shown) is shown
+
+
+def test_ranking_curves_are_precision_and_recall_at_every_place():
+    best = torch.tensor([True, True, False, False])
+    figure = ranking_curves({"eac": best, "baseline": best.flip(0)})
+    lines = {(line.name, line.xaxis): list(line.y) for line in figure.data}
+    assert lines["eac", "x"] == pytest.approx([1, 1, 2 / 3, 1 / 2])
+    assert lines["eac", "x2"] == [0.5, 1, 1, 1]
+    assert lines["baseline", "x"] == pytest.approx([0, 0, 1 / 3, 1 / 2])
+    assert lines["chance", "x"] == [0.5, 0.5] and lines["chance", "x2"] == [0, 1]
+    assert [line.showlegend for line in figure.data] == [True, False] * 3

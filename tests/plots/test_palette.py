@@ -1,13 +1,19 @@
 """The colours can be seen on white and dark pages, and told apart without full colour vision."""
 
+import inspect
+import json
+import re
 from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 
-from eacbook.plots import palette
+from eacbook.book.widgets import attention, features
+from eacbook.plots import charts, palette, pictures
+from eacbook.plots.figures import TEMPLATE, loss_film
 
-WHITE, JUPYTERLAB_DARK, COLAB_DARK, COLAB_DARK_OLD = "#FFFFFF", "#111111", "#1F1F1F", "#383838"
+WHITE, JUPYTERLAB_DARK, COLAB_DARK = "#FFFFFF", "#111111", "#1F1F1F"
 PAGES = WHITE, JUPYTERLAB_DARK, COLAB_DARK
 
 # Machado, Oliveira and Fernandes, "A physiologically-based model for simulation of color vision
@@ -95,9 +101,40 @@ def test_nobody_takes_the_baseline_for_eac_or_a_method_for_right_or_wrong(sight)
     assert min(distance(one, other, sight) for one, other in combinations(colours, 2)) >= 0.08
 
 
-def test_ink_can_be_read_on_every_page():
-    assert min(contrast(palette.INK, page) for page in PAGES) >= 3.85
-    assert contrast(palette.INK, COLAB_DARK_OLD) >= 3
+def test_text_can_be_read_on_every_page():
+    """No colour reaches 4.5:1 on white and on dark pages; most pages are white."""
+    assert contrast(palette.INK, WHITE) >= 4.5
+    assert min(contrast(palette.INK, page) for page in PAGES) >= 3.6
+
+
+@pytest.mark.parametrize("module", [pictures, charts, attention, features])
+def test_pictures_write_in_ink_alone(module):
+    """No hue has 4.5:1 on white. Text on a coloured cell is white with a dark outline."""
+    calls = re.findall(r"\.text\((.*?font.*?)\)\n", inspect.getsource(module), flags=re.S)
+    assert calls
+    for call in calls:
+        mask = ", 255, font" in call  # ink is pasted through it
+        outlined = '"#FFFFFF"' in call and 'stroke_fill="#333333"' in call
+        assert "palette.INK" in call or outlined or mask, call
+    assert contrast("#FFFFFF", "#333333") >= 4.5
+
+
+@pytest.mark.parametrize(
+    "figure", [TEMPLATE, loss_film({"eac": torch.rand(2, 40)}, torch.arange(40) < 9)]
+)
+def test_figures_write_in_ink_alone(figure):
+    text = json.loads(
+        figure.to_json() if hasattr(figure, "to_json") else json.dumps(figure.to_plotly_json())
+    )
+    colours = re.findall(r'"font": \{[^}]*"color": "([^"]+)"', json.dumps(text))
+    assert set(colours) == {palette.INK}
+
+
+@pytest.mark.parametrize("kind", [palette.DASHES, palette.SYMBOLS])
+def test_every_method_has_a_line_and_a_marker_of_its_own(kind):
+    assert kind.keys() == palette.METHODS.keys() and len(set(kind.values())) == len(kind)
+    assert set(palette.DASHES.values()) <= palette.PATTERNS.keys()
+    assert palette.method_dashes(["eac weight 3", "mine"])["eac weight 3"] == palette.DASHES["eac"]
 
 
 def test_no_two_runs_share_a_colour():

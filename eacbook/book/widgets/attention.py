@@ -22,14 +22,15 @@ from eacbook.evaluation.attention import attention_maps, heat, relative_differen
 from eacbook.plots import palette
 from eacbook.plots.charts import Axis, Chart
 from eacbook.plots.fonts import drawable, font_for, legend
-from eacbook.plots.pictures import face_picture, overlay, png
+from eacbook.plots.pictures import DESCRIPTION, face_picture, heat_scale, overlay, png
 from eacbook.training.recording import Recorded
 from eacbook.training.state import Run
 
 GIVEN, TRUE, PREDICTED = "the given label", "the true class", "the predicted class"
 HINT = (
     f"a picture file of at most {LARGEST_BYTES // 10**6} MB; it is sent only to the computer that runs "
-    "this notebook"
+    "this notebook. What the networks say is how the picture looks to them. It is no finding about the "
+    "person."
 )
 CELL, GAP, TEXT = 124, 26, 16
 CHART = 410, 270
@@ -108,8 +109,8 @@ def attention_view(
     sheet = Image.new("RGBA", (width, top + 3 * step_y), palette.rgba(palette.INK, 0))
     draw, drawn = ImageDraw.Draw(sheet), drawable(classes)
 
-    def write(x: float, y: float, text: str, colour: str = palette.INK) -> None:
-        draw.text((x, y), text, colour, font_for(text, TEXT), "ma")
+    def write(x: float, y: float, text: str) -> None:
+        draw.text((x, y), text, palette.INK, font_for(text, TEXT), "ma")
 
     face = face_picture(image, CELL)
     mirrored = face.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -123,12 +124,12 @@ def attention_view(
         given, true = labels
         wrong = given != true
         write(CELL / 2, y + 30, "given label:")
-        write(CELL / 2, y + 30 + line, drawn[given], palette.WRONG if wrong else palette.RIGHT)
+        write(CELL / 2, y + 30 + line, drawn[given])
         write(CELL / 2, y + 84, "truly:" if wrong else "which is right")
         if wrong:
             write(CELL / 2, y + 84 + line, drawn[true])
 
-    colours = palette.method_colours(looks)
+    colours, texts = palette.method_colours(looks), []
     for column, (name, look) in enumerate(looks.items(), start=1):
         x = column * step_x
         predicted = int(look.logits.argmax())
@@ -144,10 +145,18 @@ def attention_view(
         for row, (view, values) in enumerate(views):
             picture = overlay(view, values, strength)
             sheet.paste(picture, (x, top + row * step_y + line))
+        texts.append(
+            f"{name} says {classes[predicted]} {share:.0%}, map of {classes[chosen]}, "
+            f"difference {look.difference:.2f}"
+        )
 
     if curves:
         chart = difference_chart(tuple(curves), tuple(map(tuple, curves.values())), epoch)
         sheet.alpha_composite(chart, (left + GAP, top + line))
+    sheet.paste(heat_scale(CHART[0] - GAP, strength), (left + GAP, top + 2 * step_y + line))
+    labelled = "" if labels is None else f" given {classes[labels[0]]}, truly {classes[labels[1]]}"
+    when = f", epoch {epoch}" if curves else ""
+    sheet.info[DESCRIPTION] = f"Attention on a face{labelled}{when}: {'; '.join(texts)}."
     return png(sheet, compress_level=1)
 
 
@@ -191,10 +200,11 @@ def _difference_lines(names: tuple[str, ...], curves: tuple[tuple[float, ...], .
         Axis("epoch", 0, longest, [0, *range(10, longest + 1, 10)]),
         Axis("difference / variance", 0, top, np.arange(0, top + step / 2, step)),
     )
-    colours = palette.method_colours(names)
+    colours, dashes = palette.method_colours(names), palette.method_dashes(names)
     for name, values in zip(names, curves, strict=True):
-        chart.line(np.arange(1, len(values) + 1), np.asarray(values), colours[name])
-    chart.legend(colours)
+        epochs = np.arange(1, len(values) + 1)
+        chart.line(epochs, np.asarray(values), colours[name], dash=dashes[name])
+    chart.legend(colours, dashes)
     return chart
 
 
@@ -207,7 +217,8 @@ class AttentionExplorer(Explorer):
             :class:`eacbook.training.recording.Recording`. Two of them are shown side by side.
 
     Attributes:
-        thumbnails: a button for each probe face, with a frame if the label is wrong.
+        face: the probe face; one stop of the Tab key, and the arrow keys choose.
+        thumbnails: a button for each probe face, with a frame if the label is wrong; for the mouse.
         shown: the class whose map is shown.
         epoch, strength: the epoch, and the opacity of the colour.
         left, right: the two runs to compare.
@@ -239,10 +250,17 @@ class AttentionExplorer(Explorer):
             name: relative_difference(recorded.maps, recorded.maps_of_mirror).numpy()
             for name, recorded in self.records.items()
         }
-        self.probe, self.photo, self._photo_looks = 0, None, {}
+        self.photo, self._photo_looks = None, {}
 
-        self.thumbnails = [ipywidgets.Button() for _ in range(probes)]
+        names = [self._name_of(place) for place in range(probes)]
+        self.face = ipywidgets.SelectionSlider(
+            options=[(name, place) for place, name in enumerate(names)],
+            description="face", readout=False, layout={"width": "460px"},
+        )  # fmt: skip
+        self.face.observe(lambda _change: self._leave_photo(), "value")
+        self.thumbnails = [ipywidgets.Button(tooltip=name) for name in names]
         for place, button in enumerate(self.thumbnails):
+            button.tabbable = False  # the slider is there for the keyboard (ipywidgets 8)
             button.on_click(lambda _button, place=place: self.pick(place))
         self.upload = ipywidgets.FileUpload(accept="image/*", description="your own face")
         self.upload.observe(lambda change: self._take_photo(change["new"]), "value")
@@ -265,6 +283,7 @@ class AttentionExplorer(Explorer):
         super().__init__(
             "attention-explorer",
             ipywidgets.HTML(self._dress_thumbnails()),
+            self.face,
             ipywidgets.HBox(self.thumbnails, layout={"flex_flow": "row wrap"}),
             ipywidgets.HBox([self.upload, self.message]),
             ipywidgets.HBox([self.shown, self.left, self.right], layout={"flex_flow": "row wrap"}),
@@ -272,13 +291,14 @@ class AttentionExplorer(Explorer):
             legend=", ".join(filter(None, [legend(faces.classes), legend(names, "run")])),
         )
         self.picture.layout.max_width = f"{3 * (CELL + GAP) + GAP + CHART[0]}px"  # never enlarged
-        self.follow(self.shown, self.left, self.right, self.epoch, self.strength)
+        self.follow(self.face, self.shown, self.left, self.right, self.epoch, self.strength)
 
     def pick(self, probe: int) -> None:
         """Show the probe face of this number, as a click on its thumbnail does."""
-        self.probe, self.photo = probe, None
-        self.message.value = HINT
-        self.show()
+        self._leave_photo()
+        if self.face.value == probe:
+            self.show()
+        self.face.value = probe
 
     def take_photo(self, content: bytes) -> None:
         """Show a photograph of the reader (the bytes of a picture file), cropped to its face."""
@@ -298,15 +318,15 @@ class AttentionExplorer(Explorer):
         own = self.photo is not None
         self.epoch.disabled = own  # for a photograph, only the trained networks are available
         for place, button in enumerate(self.thumbnails):
-            chosen = place == self.probe and not own
+            chosen = place == self.face.value and not own
             (button.add_class if chosen else button.remove_class)("chosen")
         common = {"shown": self.shown.value, "strength": round(self.strength.value, 2)}
         if own:
             looks = {self._names[name]: self._photo_looks[name] for name in names}
             view = attention_view(self.photo, looks, classes=self.faces.classes, **common)
         else:
-            view = self.view(names, self.probe, self.epoch.value, **common)
-        self.picture.value = view
+            view = self.view(names, self.face.value, self.epoch.value, **common)
+        self.put(view)
 
     def view(
         self, names: Sequence[str], probe: int, epoch: int, shown: str, strength: float
@@ -324,6 +344,9 @@ class AttentionExplorer(Explorer):
             epoch,
         )
 
+    def _leave_photo(self) -> None:
+        self.photo, self.message.value = None, HINT
+
     def _take_photo(self, uploaded) -> None:
         """Use the value of the control: a dictionary in ipywidgets 7, a sequence in 8."""
         files = list(uploaded.values() if isinstance(uploaded, dict) else uploaded)
@@ -332,12 +355,18 @@ class AttentionExplorer(Explorer):
             # Empty the control. Otherwise the same file again would not be a change.
             self.upload.set_trait("value", type(self.upload.value)())
 
+    def _name_of(self, probe: int) -> str:
+        """What the slider and the thumbnail say of a face."""
+        first = next(iter(self.records.values()))
+        given, wrong = self.faces.classes[first.given[probe]], bool(first.wrong[probe])
+        return f"{probe + 1}, given as {given}" + ", wrongly" * wrong
+
     def _dress_thumbnails(self) -> str:
         """Make each button show its face as a background, and return the style sheet for it.
 
-        So the faces are real buttons, with focus and click.
+        So the faces are real buttons, with a click.
         """
-        mislabelled = next(iter(self.records.values())).wrong
+        wrong = next(iter(self.records.values())).wrong
         rules = [
             ".attention-explorer .thumbnail { width: 52px; height: 52px; padding: 0; margin: 3px;"
             " background-size: cover; border: 3px solid transparent; opacity: .85 }",
@@ -345,12 +374,9 @@ class AttentionExplorer(Explorer):
             ".attention-explorer .chosen { outline: 3px solid currentColor; opacity: 1 }",
         ]
         for place, (button, image) in enumerate(zip(self.thumbnails, self.images, strict=True)):
-            label = self.faces.classes[next(iter(self.records.values())).given[place]]
-            wrong = bool(mislabelled[place])
-            button.tooltip = f"face {place + 1}, given as {label}" + (", wrongly" if wrong else "")
             button.add_class("thumbnail")
             button.add_class(f"face-{button.model_id}")
-            if wrong:
+            if wrong[place]:
                 button.add_class("wrong")
             data = base64.b64encode(png(face_picture(image, 52))).decode()
             rules.append(

@@ -6,9 +6,29 @@ import base64
 import html
 
 import ipywidgets
+from IPython.display import HTML, display
+
+from eacbook.book.pictures import saved
+from eacbook.plots.pictures import described
 
 WHOLE = {"description_width": "initial"}
 """The style of a control that shows its whole description, even a long one."""
+
+
+NAMES = """<script>
+(() => {
+  let left = 40;  // the page may take a while to draw the controls
+  const timer = setInterval(() => {
+    for (const slider of document.querySelectorAll(".@name@ .widget-slider")) {
+      const name = slider.querySelector(".widget-label").textContent;
+      slider.querySelector("[role=slider]")?.setAttribute("aria-label", name);
+      slider.querySelector(".widget-readout")?.setAttribute("aria-label", name);
+    }
+    if (!--left) clearInterval(timer);
+  }, 500);
+})();
+</script>"""
+"""ipywidgets gives a slider no name for screen readers: there, it takes the text of its label."""
 
 
 class Explorer:
@@ -24,6 +44,7 @@ class Explorer:
 
     Attributes:
         picture: the ``ipywidgets.Image`` that follows the controls.
+        words: what the picture shows, in words; one pixel high, and read aloud when it changes.
         box: the widget that contains everything.
     """
 
@@ -31,8 +52,12 @@ class Explorer:
         self.picture = ipywidgets.Image(
             format="png", layout={"width": "100%", "max_width": "1110px"}
         )
+        self.words = ipywidgets.HTML(
+            layout={"height": "1px", "min_height": "1px", "margin": "0", "overflow": "hidden"}
+        )
         below = [ipywidgets.HTML(html.escape(legend))] if legend else []
-        self.box = ipywidgets.VBox([*above, self.picture, *below])
+        self.box = ipywidgets.VBox([*above, self.picture, self.words, *below])
+        self.name = name
         self.box.add_class(name)
 
     def follow(self, *controls: ipywidgets.Widget) -> None:
@@ -45,14 +70,26 @@ class Explorer:
         """Update the picture and the texts from the values of the controls."""
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **_) -> dict:
+    def put(self, content: bytes) -> None:
+        """Show a PNG file, and its description to screen readers."""
+        self.picture.value = content
+        self.words.value = f'<div role="status">{html.escape(described(content))}</div>'
+
+    def _ipython_display_(self) -> None:
+        bundle, metadata = self._repr_mimebundle_()
+        display(bundle, metadata=metadata, raw=True)
+        display(HTML(NAMES.replace("@name@", self.name)))
+
+    def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
         """The live widget, and a picture for readers of the saved notebook without a kernel."""
-        return {
+        content, metadata = saved(self.picture.value)
+        bundle = {
             "text/plain": type(self).__name__,
-            "image/png": base64.b64encode(self.picture.value).decode(),
+            "image/png": base64.b64encode(content).decode(),
             "application/vnd.jupyter.widget-view+json": {
                 "version_major": 2,
                 "version_minor": 0,
                 "model_id": self.box.model_id,
             },
         }
+        return bundle, {"image/png": metadata}

@@ -21,12 +21,21 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from eacbook.book.pictures import saved
 from eacbook.data.faces import FaceData
 from eacbook.errors import InputError
 from eacbook.experiments.features import NEIGHBOURS, neighbour_shares
 from eacbook.plots import palette
 from eacbook.plots.fonts import drawable, font_for, legend
-from eacbook.plots.pictures import MARGIN, TEXT, face_picture, png, side_by_side
+from eacbook.plots.pictures import (
+    DESCRIPTION,
+    MARGIN,
+    TEXT,
+    described,
+    face_picture,
+    png,
+    side_by_side,
+)
 from eacbook.training.recording import Recorded
 
 FACE, COLUMNS = 48, 20
@@ -75,18 +84,14 @@ class FeatureExplorer:
         if first.rows.max() >= len(labels) or not torch.equal(labels[first.rows], first.true):
             raise InputError("the runs were trained on other faces than these")
         self.data = feature_data(recorded, positions, epochs, faces)
-        self.picture = feature_picture(recorded, positions, epochs)
+        self.picture, self.metadata = saved(feature_picture(recorded, positions, epochs))
 
     def html(self) -> str:
         """The explorer as a piece of HTML."""
         # No "<" in the data, so that the name of a class cannot end the script that contains it.
         text = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
-        names = [method["name"] for method in self.data["methods"]]
-        alt = f"Maps of the features of {' and '.join(names)}, right and wrong labels marked"
-        if numbers := legend(names, "run"):
-            alt += f" ({numbers})"
         parts = {
-            "alt": html.escape(alt),
+            "alt": html.escape(described(self.picture)),
             "data": text,
             "focus": palette.RIGHT,
             "grid": palette.GRID,
@@ -95,12 +100,13 @@ class FeatureExplorer:
         page = resources.files("eacbook.book.widgets").joinpath("features.html").read_text("utf-8")
         return re.sub("@([a-z]+)@", lambda name: parts[name[1]], page)
 
-    def _repr_mimebundle_(self, **_) -> dict:
-        return {
+    def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
+        bundle = {
             "text/plain": type(self).__name__,
             "image/png": base64.b64encode(self.picture).decode(),
             "text/html": self.html(),
         }
+        return bundle, {"image/png": self.metadata}
 
 
 def feature_data(
@@ -174,7 +180,18 @@ def feature_picture(
         for row, text in enumerate(_share_texts(one, epochs)[-1]):
             draw.text((MARGIN, y + (row + 1) * line), f"{text}  {SHARES[row]}", palette.INK, font)
         panels.append(chart)
-    return png(side_by_side(*panels))
+    numbers = legend(list(recorded), "run")
+    shares = "; ".join(
+        f"{name}: "
+        + ", ".join(map(" ".join, zip(_share_texts(one, epochs)[-1], SHARES, strict=True)))
+        for name, one in recorded.items()
+    )
+    sheet = side_by_side(*panels)
+    sheet.info[DESCRIPTION] = (
+        f"Maps of the features of {' and '.join(recorded)} in epoch {epochs[-1] + 1}, right and wrong "
+        f"labels marked. {shares}." + (f" ({numbers})" if numbers else "")
+    )
+    return png(sheet)
 
 
 def _check(

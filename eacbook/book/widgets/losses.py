@@ -17,12 +17,13 @@ from eacbook.evaluation.evaluate import loss_shares, precision_and_recall
 from eacbook.plots import palette
 from eacbook.plots.charts import Axis, Chart
 from eacbook.plots.fonts import drawable, legend
-from eacbook.plots.pictures import png, side_by_side
+from eacbook.plots.pictures import DESCRIPTION, png, side_by_side
 from eacbook.training.state import Run
 
 LARGEST = 5.0
 """The loss in nats at the right end of the histograms; larger losses are in the last bar."""
 
+TICKS = ("0", "1", "2", "3", "4", "5+")
 BARS = 40
 SIZE = 490, 340
 
@@ -37,14 +38,12 @@ def loss_view(losses: Mapping[str, Tensor], wrong: Tensor, threshold: float) -> 
         threshold: labels with a larger loss are suspected.
     """
     edges = np.linspace(0, LARGEST, BARS + 1)
-    charts = []
+    charts, texts = [], []
     for name, values in zip(drawable(losses, "run"), losses.values(), strict=True):
         of_right, of_wrong = loss_shares(values, wrong, edges)
         chart = Chart.drawn(
             *SIZE,
-            Axis(
-                "loss with the given label (nats; the last step: 5 and more)", 0, LARGEST, range(6)
-            ),
+            Axis("loss with the given label (nats)", 0, LARGEST, range(6), texts=TICKS),
             Axis("share of these labels", 0, 0.4, np.arange(5) / 10, "{:.0%}"),
             name,
         )
@@ -53,7 +52,15 @@ def loss_view(losses: Mapping[str, Tensor], wrong: Tensor, threshold: float) -> 
         chart.mark(threshold, "suspected beyond")
         chart.legend({"right": palette.RIGHT, "wrong": palette.WRONG})
         charts.append(chart.picture)
-    return png(side_by_side(*charts), compress_level=1)
+        known = ~values.isnan()
+        beyond = [
+            f"{(values[known & kind] > threshold).double().mean():.0%} of the {name_of_kind} labels"
+            for name_of_kind, kind in (("right", ~wrong), ("wrong", wrong))
+        ]
+        texts.append(f"{name}: {' and '.join(beyond)} are beyond {threshold:.1f} nats.")
+    sheet = side_by_side(*charts)
+    sheet.info[DESCRIPTION] = f"Histograms of the losses. {' '.join(texts)}"
+    return png(sheet, compress_level=1)
 
 
 class LossExplorer(Explorer):
@@ -101,7 +108,7 @@ class LossExplorer(Explorer):
     def show(self) -> None:
         threshold = round(self.threshold.value, 1)  # the page counts in steps that are not exact
         losses = {name: kept[self.epoch.value - 1] for name, kept in self.losses.items()}
-        self.picture.value = loss_view(losses, self.wrong, threshold)
+        self.put(loss_view(losses, self.wrong, threshold))
         self.numbers.value = "<br>".join(
             f"<b>{html.escape(name)}</b>: {_text(values, self.wrong, threshold)}"
             for name, values in losses.items()

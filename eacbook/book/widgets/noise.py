@@ -87,12 +87,18 @@ class NoiseExplorer(Explorer):
             self._views[kind, rate] = noise_picture(faces, noisy, rows), text
         controls = ipywidgets.HBox([self.rate, self.kind])
         super().__init__(
-            "noise-explorer", controls, self.left_out, self.counts, legend=legend(faces.classes)
+            "noise-explorer",
+            controls,
+            self.left_out,
+            self.counts,
+            legend=legend(faces.classes),
         )
         self.follow(self.rate, self.kind)
 
     def show(self) -> None:
         human = self.kind.value == HUMAN
-        self.rate.disabled = human  # the votes decide the rate
-        view = self._views[self.kind.value, None if human else self.rate.value]
-        self.picture.value, self.counts.value = view
+        self.rate.layout.visibility = "hidden" if human else "visible"  # the votes decide the rate
+        content, self.counts.value = self._views[
+            self.kind.value, None if human else self.rate.value
+        ]
+        self.put(content)

@@ -1,0 +1,44 @@
+"""Write the page of answers for teachers from the data of the quizzes and predictions.
+
+python notebooks/source/answers.py        # docs/answers.md
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jupytext
+
+from eacbook.book.quiz import read_questions
+
+SOURCES = Path(__file__).parent
+PAGE = SOURCES.parents[1] / "docs" / "answers.md"
+HEAD = """# Answers
+
+For teachers: the short answer to every prediction, and the right answers of the quiz with their
+feedback. Readers have them under folds in the notebooks. Numbers differ between machines, so most
+answers say what held on every processor that we tried. The open questions are on the page
+[for teachers](teaching.md#open-questions). `python notebooks/source/answers.py` makes this page.
+"""
+
+
+def answers_page() -> str:
+    """The page, in the order of the notebooks."""
+    parts = [HEAD]
+    for source in sorted(SOURCES.glob("[0-9][0-9]_*.py")):
+        number = source.name[:2]
+        title = jupytext.read(source).cells[0].source.splitlines()[0].removeprefix("# ")
+        questions, predictions = read_questions(number)
+        parts.append(f"\n## {title}\n")
+        parts += [
+            f"* *{about[0].upper()}{about[1:]}*: {text}" for about, text in predictions.items()
+        ]
+        parts.append("\n**Quiz**\n")
+        for place, question in enumerate(questions, start=1):
+            right = next(answer for answer in question.answers if answer.right)
+            parts.append(f"{place}. {question.question} **{right.answer}** {right.feedback}")
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(answers_page(), encoding="utf-8")

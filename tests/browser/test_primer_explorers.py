@@ -1,0 +1,42 @@
+"""The two explorers of notebook 0, moved by keyboard: each control brings the picture it should."""
+
+from laboratory import assert_shows, press
+from playwright.sync_api import expect
+
+from eacbook.book.widgets.convolution import convolution_view
+from eacbook.book.widgets.softmax import softmax_view
+from eacbook.data.faces import synthetic_faces
+
+NAME = "00_primer.ipynb"
+CLASSES = ["happiness", "neutral", "fear"]
+
+
+def test_logits_and_the_given_label(run_notebook):
+    box = run_notebook(NAME).locator(".softmax-explorer")
+    image, logits = box.locator("img"), box.get_by_role("slider").all()
+    for slider in logits:
+        press(slider, "Home")
+    press(logits[0], "ArrowRight", 4)
+    assert_shows(image, softmax_view([-2.0, -4.0, -4.0], 0, CLASSES))
+    press(logits[2], "End")
+    press(box.get_by_role("combobox"), "End")
+    assert_shows(image, softmax_view([-2.0, -4.0, 4.0], 2, CLASSES))
+    expect(box).to_contain_text("The label fear has the probability 99.7%")
+
+
+def test_the_window_the_filter_and_the_pooling(run_notebook):
+    box = run_notebook(NAME).locator(".convolution-explorer")
+    image, (face, kind) = box.locator("img"), box.get_by_role("combobox").all()
+    pool, row, column = box.get_by_role("slider").all()
+    for control in (face, kind, pool, row, column):
+        press(control, "Home")
+    faces = synthetic_faces(train=840, test=350, validation=7)
+    drawn = [faces.train.images[(faces.train.labels == label).nonzero()[0, 0]] for label in (0, 6)]
+    assert_shows(image, convolution_view(drawn[0], "dark left, bright right", 0, 0, 1))
+    press(row, "ArrowRight", 3)
+    press(column, "End")
+    press(pool, "ArrowRight", 2)
+    assert_shows(image, convolution_view(drawn[0], "dark left, bright right", 3, 47, 4))
+    press(face, "End")
+    press(kind, "End")
+    assert_shows(image, convolution_view(drawn[1], "mean of the window", 3, 47, 4))
