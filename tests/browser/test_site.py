@@ -209,6 +209,7 @@ def test_light_or_dark_is_the_readers_choice(site, tab):
     tab.emulate_media(color_scheme="light")
     tab.goto((site / "index.html").as_uri())
     expect(tab).to_have_url((site / "docs/index.html").as_uri())
+    expect(tab.get_by_label("Color mode")).to_be_visible()  # the page is there
     background = "getComputedStyle(document.body).backgroundColor"
     light = tab.evaluate(background)
     tab.get_by_label("Color mode").click()
