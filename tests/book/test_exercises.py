@@ -256,7 +256,11 @@ def first_of_each(score, given, count):
         (check_margin, lambda p, given: p, "the shape"),
         (check_first_of_each_class, first_of_each, "Right!"),
         (check_first_of_each_class, lambda score, given, count: None, NOT_YET),
-        (check_first_of_each_class, lambda s, g, count: s.topk(count).indices, r"of \*all\* labels"),
+        (
+            check_first_of_each_class,
+            lambda s, g, count: s.topk(count).indices,
+            r"of \*all\* labels",
+        ),
         (check_first_of_each_class, lambda s, g, count: [1, 1, 2], "comes twice"),
         (check_first_of_each_class, lambda s, g, count: [0, 1, 7], "only one"),
     ],
