@@ -294,8 +294,9 @@ def _check_facts(facts: dict) -> None:
         for name in _COLUMNS:
             _check_kind(row.get(name), float, f"rows.{name}")
         _check_shares(row, "rows")
-        if "mean_class_accuracy" in row:
-            _check_kind(row["mean_class_accuracy"], float, "rows.mean_class_accuracy")
+        for name in ("mean_class_accuracy", "validation_accuracy"):
+            if name in row:
+                _check_kind(row[name], float, f"rows.{name}")
     _check_shares(facts["summary"], "summary")
     if facts.get(_CONFUSION) is not None:
         _check_confusion_matrix(facts)

@@ -36,6 +36,7 @@ def free_port():
 def cluster(monkeypatch):
     """Two nodes with one core each; the address is what a user gives."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 lets every other test go first
     cluster, address = two_nodes()
     yield address
     cluster.shutdown()

@@ -20,6 +20,7 @@ from eacbook.experiments.grid import Cell, CellResult, make_cells, run_cell, run
 from eacbook.experiments.runs import list_runs, read_facts
 from eacbook.experiments.tables import (
     FIGURES,
+    STOPPED,
     cells_table,
     notes,
     show,
@@ -158,9 +159,9 @@ def test_a_failing_cell_is_told_and_the_others_are_kept(stripes, tmp_path):
     assert "is broken" in outcomes[0].failure and "InputError" in outcomes[0].trace
     assert outcomes[0].run is None and outcomes[1].run
     table = cells_table(outcomes, tmp_path)
-    assert table["test_accuracy"].isna().tolist() == [True, False]
+    assert table["test_accuracy"].isna().tolist() == [True, True, False, False]
     shown = shown_table(summary_over_seeds(table))
-    assert shown.iloc[0, 0].endswith("(1 of 2)")
+    assert shown.iloc[0, 0].endswith("(1 of 2)") and shown.iloc[1, 0].endswith("(1 of 2)")
 
 
 @pytest.mark.slow
@@ -305,7 +306,7 @@ def test_each_gpu_has_a_worker(monkeypatch):
     assert workers_here(None, "resnet50").count == 4
 
 
-def outcome_of(folder, cell, **figures):
+def outcome_of(folder, cell, rows=(), **figures):
     """A stored run with these figures."""
     name = f"{cell.name.replace(':', '-')}-{cell.rate}-{cell.recipe.seed}"
     (folder / name).mkdir()
@@ -314,7 +315,7 @@ def outcome_of(folder, cell, **figures):
         "network": {"name": "tiny"}, "recipe": {"seed": cell.recipe.seed},
     }  # fmt: skip
     summary = dict.fromkeys(FIGURES, 0.5) | {"epochs": 2} | figures
-    facts = {"settings": settings, "rows": [], "summary": summary, "checksums": {}}
+    facts = {"settings": settings, "rows": [*rows], "summary": summary, "checksums": {}}
     write_json(folder / name / "run.json", facts)
     return CellResult(cell, name)
 
@@ -356,6 +357,24 @@ def test_table_by_hand(ferplus, tmp_path):
     assert wide["10 % wrong labels", "mean class"].tolist() == ["71.0 ± 1.4", "-"]
     assert wide["30 % wrong labels", "mean class"].tolist() == ["50.0 (1 of 2)", "-"]
     assert wide.drop(columns="mean class", level=1).equals(shown)
+
+
+def test_the_baseline_is_also_shown_at_its_best_validation_epoch(stripes, tmp_path):
+    rows = [
+        {"epoch": epoch, "validation_accuracy": validation, "test_accuracy": test, "memorised": 0.1,
+         "recovered": 0.8, "learning_rate": 0.1, "loss": 1, "seconds": 2}
+        for epoch, validation, test in [(1, 0.5, 0.9), (2, 0.7, 0.6), (3, 0.7, 0.8), (4, 0.4, 0.5)]
+    ]  # fmt: skip
+    cells = make_cells(["baseline", "eac"], [0.1], [stripes], **QUICK)
+    results = [outcome_of(tmp_path, cell, rows=rows) for cell in cells]
+    table = cells_table(results, tmp_path)
+    assert table["method"].tolist() == ["baseline", STOPPED, "eac"]
+    stopped = table.iloc[1]
+    assert stopped["test_accuracy"] == 0.6 and stopped["memorised"] == 0.1
+    assert stopped["epochs"] == 2 and stopped["seconds"] == 4
+    assert STOPPED in show(results, tmp_path, tmp_path / "table")
+    assert "not a mean" in (tmp_path / "table" / "table.html").read_text(encoding="utf-8")
+    assert STOPPED not in show(results[1:], tmp_path, tmp_path / "table")
 
 
 def test_notes_say_what_differs(ferplus, stripes):
