@@ -13,6 +13,9 @@ NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 $(NOTEBO
 # A core for each file, in the order in which they stand: a small network gains little by a second thread.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
+# Where it is set, each of the hundreds of processes compiles all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo lab check style test test-gpu test-colab reliability notebooks table site clean help
 
 help:           ## show these lines

@@ -22,7 +22,8 @@ class Found:
 
     Attributes:
         count: the number found.
-        low, high: a 95 % interval of the *share* found, from 0 to 1.
+        low, high: a 95 % interval of the share that is found of as many other wrong labels like these,
+            from 0 to 1.
     """
 
     count: int

@@ -90,11 +90,17 @@ def count_found(score: Tensor, planted: Tensor, hidden: Tensor) -> SelfTest:
 
 
 def _found(ahead: Tensor) -> Mapping[float, Found]:
+    """The counts, each with an interval for as many *other* wrong labels of this kind.
+
+    Their share varies as much as the share of the planted ones, so the difference of both has twice
+    the variance: that of half as many labels.
+    """
     counts = {share: int((ahead < share).sum()) for share in LOOKED_AT}
-    return {share: Found(count, *wilson(count, len(ahead))) for share, count in counts.items()}
+    half = len(ahead) / 2
+    return {share: Found(count, *wilson(count / 2, half)) for share, count in counts.items()}
 
 
-def wilson(count: int, total: int) -> tuple[float, float]:
+def wilson(count: float, total: float) -> tuple[float, float]:
     """The 95 % interval of a share by Wilson (1927): ``count`` of ``total``.
 
     Returns:

@@ -389,7 +389,8 @@ claim("Both memorise much less.", ends["baseline"][1] - max(ends["elr"][1], ends
 # faces, wrong labels, initial weights and batches. Then the difference comes from this part alone. (The word
 # is from medicine: to remove tissue.) The numbers below are stored. They have 1,500 faces, 30 % wrong labels
 # and seeds 0, 1 and 2, from `eacbook table --limit 1500 --noise 0.3 --methods` with one method a row, such as
-# `eac:erasing=false`.
+# `eac:erasing=false`. (These 1,500 are a sample of the 3,000 faces of the next notebook. The table
+# above has other faces, so its numbers are others, too.)
 #
 # **Predict**, before you run the cell. Which change costs most? And is there a part without which EAC is better?
 

@@ -166,8 +166,7 @@ claim("At both rates, EAC recognises fewer test faces than the baseline.", (mean
 
 # %% [markdown]
 # Nothing is broken. Twelve epochs of 300 faces are 60 steps. The networks are still learning what faces have
-# in common. With 30 % wrong labels, the baseline has only begun to memorise them (by chance it would be one
-# in seven). But a method against memorising costs something from the first step on. EAC must make its maps
+# in common. The baseline has begun to memorise as well (by chance it would be one wrong label in seven). A method against memorising costs something from the first step on. EAC must make its maps
 # agree. SCN shrinks the logits. RUL never shows a pure face. The gain comes later.
 #
 # So a small grid can show that everything works, what a cell costs, and whether a setting is far too large or
