@@ -9,18 +9,26 @@ fails if a place does not hold what is computed here.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 from ferplus_h100 import markdown as real_faces
+from scipy.stats import t
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PLACES = (ROOT / "README.md", *sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py")))
+PLACES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "audit.md",
+    ROOT / "docs" / "claims.md",
+    *sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py")),
+)
 TITLES = {
     "baseline": "baseline",
+    "baseline, stopped early": "baseline, stopped early (sees right labels)",
     "coteaching": "Co-teaching (knows the true rate)",
     "scn": "SCN",
     "rul": "RUL",
@@ -54,19 +62,25 @@ def cells(name: str) -> pd.DataFrame:
     return table
 
 
+def trained(name: str) -> pd.DataFrame:
+    """The same without the rows that no training of their own stands behind."""
+    table = cells(name)
+    return table[table["method"].isin(table.loc[table["test_accuracy_best"].notna(), "method"])]
+
+
 def mean_and_spread(values: pd.Series) -> str:
     spread = f" ± {values.std():.1f}" if len(values) > 1 else ""
     return f"{values.mean():.1f}{spread}"
 
 
-def grid(table: pd.DataFrame) -> list[str]:
+def grid(table: pd.DataFrame, titles: dict[str, str] = TITLES) -> list[str]:
     """A Markdown table: a row for each method, two columns for each kind of noise.
 
     The best mean of a column is in bold: the largest accuracy, the fewest memorised labels.
     """
-    methods = [name for name in TITLES if name in set(table["method"])]
+    methods = [name for name in titles if name in set(table["method"])]
     figures = {"test_accuracy": "accuracy", "memorised": "memorised"}
-    columns, rows = [], {name: [TITLES[name]] for name in methods}
+    columns, rows = [], {name: [titles[name]] for name in methods}
     for noise, of_noise in table.groupby("noise", sort=False):
         title = noise.removesuffix(" wrong labels")
         for figure, word in figures.items():
@@ -87,7 +101,7 @@ def headline() -> list[str]:
 
 def every_seed() -> list[str]:
     """The test accuracy of every seed, for notebook 7: the mean of the last epochs, and the best."""
-    table = cells("table")
+    table = trained("table")
     seeds = sorted(table["seed"].unique())
     names = [f"{kind}_{seed}" for kind in ("last", "best") for seed in seeds]
     lines = ["rate method     " + " ".join(names)]
@@ -96,6 +110,65 @@ def every_seed() -> list[str]:
         values = [*group["test_accuracy"], *group["test_accuracy_best"]]
         lines.append(f"{rate:.0%}  {method:<11} " + "  ".join(f"{value:.2f}" for value in values))
     return ['CELLS = """', *lines, '"""']
+
+
+def paired() -> list[str]:
+    """EAC minus every other method, seed by seed, with the limit of Student's t at 5 %."""
+    accuracy = cells("table").pivot(
+        index=["rate", "seed"], columns="method", values="test_accuracy"
+    )
+    rates = list(accuracy.index.levels[0])
+    count = len(accuracy.index.levels[1])
+    lines = [
+        "| EAC minus | " + " | ".join(f"{rate:.0%}".replace("%", " %") for rate in rates) + " |"
+    ]
+    lines.append("|---" * (1 + len(rates)) + "|")
+    for name in (name for name in TITLES if name in accuracy and name != "eac"):
+        row = [name]
+        for rate in rates:
+            gains = (accuracy["eac"] - accuracy[name]).loc[rate]
+            error = gains.std() / count**0.5
+            text = f"{gains.mean():+.1f} ± {error:.1f} ({(gains > 0).sum()} of {count})"
+            row.append(f"**{text}**" if abs(gains.mean()) > limit(count) * error else text)
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+def limit(count: int) -> float:
+    """How many standard errors a mean of ``count`` differences must have to be seen at 5 %."""
+    return t.ppf(0.975, count - 1)
+
+
+def methods_of_the_paper() -> list[str]:
+    """The accuracy of the paper's four methods, for the page of the claims."""
+    methods = ("baseline", "scn", "rul", "eac")
+    lines = ["| | " + " | ".join(TITLES[name] for name in methods) + " |", "|---" * 5 + "|"]
+    rows = {
+        f"synthetic, {100 * rate:.0f} %": [
+            of_rate.loc[of_rate["method"] == name, "test_accuracy"] for name in methods
+        ]
+        for rate, of_rate in cells("table").groupby("rate")
+    }
+    at_30 = [line.split("|") for line in real_faces().splitlines() if line.startswith("| 30 %")]
+    texts = {name: [mean_and_spread(values) for values in row] for name, row in rows.items()}
+    photographs = {row[2].strip().lower(): row[4].strip() for row in at_30}
+    texts["photographs, 30 %"] = [photographs[name] for name in methods]
+    for name, row in texts.items():
+        best = max(row, key=lambda text: float(text.partition(" ")[0]))
+        marked = [f"**{text}**" if text == best else text for text in row]
+        lines.append(f"| {name} | " + " | ".join(marked) + " |")
+    return lines
+
+
+def later_relabelling() -> list[str]:
+    """SCN that changes labels later, or never, beside the one of the full grid with the same seeds."""
+    later = cells("table_scn")
+    now = cells("table")
+    now = now[(now["method"] == "scn") & now["seed"].isin(later["seed"])]
+    titles = {"scn": "from epoch 10", "scn:relabel_epoch=20": "from epoch 20",
+              "scn:relabel_epoch=31": "never"}  # fmt: skip
+    both = pd.concat([now[now["rate"].isin(later["rate"])], later])
+    return grid(both, {name: f"SCN, {title}" for name, title in titles.items()})
 
 
 def where_each_fails() -> list[str]:
@@ -121,15 +194,67 @@ def clean_labels() -> list[str]:
     """The accuracy without any wrong label, for notebook 6."""
     table = cells("table_clean")
     lines = ["| | accuracy with clean labels |", "|---|---|"]
-    for method in TITLES:
+    for method in (name for name in TITLES if name in set(table["method"])):
         of_method = table.loc[table["method"] == method, "test_accuracy"]
         lines.append(f"| {TITLES[method]} | {mean_and_spread(of_method)} |")
     return lines
 
 
+def audits() -> dict[tuple[str, str], pd.DataFrame]:
+    """For each set and kind of noise of ``audit.json``: a row a seed, a column a score."""
+    found: dict[tuple[str, str], list[dict]] = {}
+    for setting in json.loads((RESULTS / "audit.json").read_text())["rows"]:
+        where, _, rest = setting["setting"].partition("-")
+        if where not in AUDITED:
+            continue
+        scores = {row["score"]: row for row in setting["rows"]}
+        values = {name: row.get("average precision") for name, row in scores.items()}
+        theirs = [
+            name for name in scores if name.startswith("cleanlab") and values[name] is not None
+        ]
+        best = max(theirs, key=lambda name: values[name])
+        found.setdefault((where, rest.rpartition("-")[0]), []).append({
+            **values, "best": values[best],
+            "seconds": scores[best]["seconds"] / scores["EAC: doubt"]["seconds"],
+        })  # fmt: skip
+    return {key: pd.DataFrame(rows) for key, rows in found.items()}
+
+
+AUDITED = {"drawn": "synthetic faces", "digits": "written digits", "ferplus": "FERPlus"}
+OURS = {
+    "EAC: doubt": "doubt",
+    "EAC: mean loss": "mean loss",
+    "EAC: neighbours": "neighbours",
+    "EAC: mean rank of all three": "all three",
+}
+
+
+def audit() -> list[str]:
+    """Average precision of eacbook's and cleanlab's scores, for the guide of the audit."""
+    head = ["pictures", "wrong labels", "seeds", *OURS.values(), "cleanlab's best", "doubt is ahead",
+            "their seconds / ours"]  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for (where, kind), table in audits().items():
+        ahead = int((table["EAC: doubt"] > table["best"]).sum())
+        row = [AUDITED[where], kind_of_noise(kind), str(len(table))]
+        row += [f"{table[name].mean():.3f}" for name in [*OURS, "best"]]
+        row += [f"{ahead} of {len(table)}", f"{table['seconds'].mean():.1f}"]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+def kind_of_noise(name: str) -> str:
+    kind, _, percent = name.partition("-")
+    return f"{percent} % {kind}" if percent else "annotators'"
+
+
 FILLED: dict[str, Callable[[], list[str]]] = {
     "headline": headline,
     "every seed": every_seed,
+    "paired": paired,
+    "methods of the paper": methods_of_the_paper,
+    "audit": audit,
+    "later relabelling": later_relabelling,
     "where each fails": where_each_fails,
     "ablation": ablation,
     "clean labels": clean_labels,

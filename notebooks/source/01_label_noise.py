@@ -170,9 +170,11 @@ explorer
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("01", "nothing left", guess)
 
+from eacbook.book.exercises import yours_or_ours
 from eacbook.noise.matrices import pair_matrix, symmetric_matrix
 
-print("symmetric, 6/7:", [round(share, 3) for share in symmetric_matrix(6 / 7, 7)[happy].tolist()])
+matrix_of = yours_or_ours(my_symmetric_matrix, symmetric_matrix, check_symmetric_matrix)
+print("symmetric, 6/7:", [round(share, 3) for share in matrix_of(6 / 7, 7)[happy].tolist()])
 pair = pair_matrix(1 / 2, 7, classes=faces.classes)
 print("pair, 1/2:     ", [round(share, 3) for share in pair[happy].tolist()])
 explorer.rate.value = 0.5

@@ -100,20 +100,27 @@ check_class_activation_maps(my_class_activation_maps)
 
 # %% [markdown]
 # The next cell takes a training face with a wrong label. It computes the map of the class that the network
-# predicts, from the definition. It compares the result with the map that the network itself returns. A
+# predicts, with your function if it is right. It compares the result with the map that the network itself returns. A
 # negative value speaks *against* the class. (The pictures show the positive part, and each map is scaled to
 # *its own* maximum. A bright spot is the strongest place of its map. It may still be weak, above all for a
 # class that the network rejects.)
 
 # %%
 from eacbook.augment.normalise import normalise
+from eacbook.book.exercises import yours_or_ours
 
+
+def our_maps(features, weights):
+    return (weights[None, :, :, None, None] * features[:, None]).sum(2)
+
+
+maps_of = yours_or_ours(my_class_activation_maps, our_maps, check_class_activation_maps)
 network = runs["baseline"].network.cpu()
 row = watched.rows[1]  # a probe with a wrong label
 image = faces.train.images[row]
 with torch.inference_mode():
     features = network.backbone(normalise(image[None]))
-    maps = torch.einsum("kc,bchw->bkhw", network.fc.weight, features)
+    maps = maps_of(features, network.fc.weight)
     logits, same_maps = network(normalise(image[None]))
 print("features:", tuple(features.shape), " maps:", tuple(maps.shape))
 print("the network's own maps are these:   ", torch.allclose(maps, same_maps, atol=1e-3))

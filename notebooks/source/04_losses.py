@@ -162,12 +162,15 @@ print("The explorer follows its controls.")
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("04", "half of them", guess)
 
+from eacbook.book.exercises import yours_or_ours
 from eacbook.evaluation.evaluate import precision_and_recall
+
+both_of = yours_or_ours(my_precision_and_recall, precision_and_recall, check_precision_and_recall)
 
 
 def by_loss(name, epoch, threshold):
     """Precision and recall of the labels with a larger loss than the threshold in an epoch."""
-    return precision_and_recall(losses[name][epoch - 1] > threshold, wrong)
+    return [float(share) for share in both_of(losses[name][epoch - 1] > threshold, wrong)]
 
 
 half = float(losses["baseline"][7][wrong].median())
@@ -250,10 +253,16 @@ from eacbook.experiments.runs import find_or_train
 noisy = runs["baseline"].noisy
 
 
+def our_kept_by_loss(losses, assumed_rate):
+    return losses.argsort()[: round(len(losses) * (1 - assumed_rate))]
+
+
+kept_by_loss = yours_or_ours(my_kept_by_loss, our_kept_by_loss, check_kept_by_loss)
+
+
 def kept_rows(assumed_rate, epoch=10):
     """Rows of the labels with the smallest losses in an epoch of the baseline."""
-    loss = losses["baseline"][epoch - 1]
-    return loss.argsort()[: round(len(loss) * (1 - assumed_rate))].sort().values
+    return kept_by_loss(losses["baseline"][epoch - 1], assumed_rate).sort().values
 
 
 def train_on(kept):

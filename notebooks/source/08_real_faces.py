@@ -228,9 +228,17 @@ prediction("08", "copies", guess)
 
 LIMIT = 1500
 
+from eacbook.book.exercises import yours_or_ours
+
+
+def our_copies(train, test):
+    seen = {image.numpy().tobytes() for image in train}
+    return torch.tensor([image.numpy().tobytes() in seen for image in test])
+
+
+copies_of = yours_or_ours(my_copies, our_copies, check_copies)
 apart = [*whole.test.images, *whole.validation.images]
-seen = {image.numpy().tobytes() for image in apart}
-copied = torch.tensor([image.numpy().tobytes() in seen for image in whole.train.images])
+copied = copies_of(torch.stack(apart), whole.train.images)
 faces = whole.only((~copied).nonzero()[:, 0]).limit(LIMIT)
 print("training faces that stand in the test or validation split, too:", int(copied.sum()))
 print("left to train on:", len(faces.train))
@@ -501,6 +509,13 @@ from sklearn.metrics import roc_auc_score
 from eacbook.evaluation.attention import attention_maps, relative_difference
 from eacbook.evaluation.evaluate import predict, sample_losses
 
+
+
+def our_area(scores, wrong):
+    return roc_auc_score(wrong, scores)
+
+
+area_of = yours_or_ours(my_area_under_curve, our_area, check_area_under_curve)
 scores = {}
 images = faces.train.images
 for name, run in runs.items():
@@ -511,9 +526,9 @@ for name, run in runs.items():
 wrong, disputed = noisy.wrong, share < 0.7
 found = {
     key: {
-        "not the majority's": roc_auc_score(wrong, score),
-        "disputed": roc_auc_score(disputed, score),
-        "disputed, right label": roc_auc_score(disputed[~wrong], score[~wrong]),
+        "not the majority's": area_of(score, wrong),
+        "disputed": area_of(score, disputed),
+        "disputed, right label": area_of(score[~wrong], disputed[~wrong]),
     }
     for key, score in scores.items()
 }

@@ -140,7 +140,17 @@ ranked = {
 ranking_curves(ranked)
 
 # %% tags=["nbval-ignore-output"]
-until = {name: int((along.cumsum(0) < 0.9 * along.sum()).sum()) + 1 for name, along in ranked.items()}
+from eacbook.book.exercises import yours_or_ours
+
+
+def our_precision_and_recall(ranked):
+    found = ranked.cumsum(0)
+    return found / torch.arange(1, len(ranked) + 1), found / ranked.sum()
+
+
+both_of = yours_or_ours(my_precision_and_recall, our_precision_and_recall, check_along_the_ranking)
+recall = {name: both_of(along)[1] for name, along in ranked.items()}
+until = {name: int((along < 0.9).sum()) + 1 for name, along in recall.items()}
 for name, count in until.items():
     say(f"**{name}**: nine of ten wrong labels are among the first {count:,} of 1,500.")
 
@@ -195,14 +205,21 @@ check_margin(my_margin)
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("09", "best sign", guess)
 
+def our_margin(probabilities, given):
+    others = probabilities.scatter(1, given[:, None], -1).amax(1)
+    return others - probabilities.gather(1, given[:, None])[:, 0]
+
+
+margin_of = yours_or_ours(my_margin, our_margin, check_margin)
+
+
 def signs(key):
     """Four signs of doubt for each label of a run: name to [N], larger is more doubtful."""
     (probabilities, features), run = predicted[key], runs[key]
     given, everyone = run.noisy.given, torch.arange(len(images))
-    others = probabilities.scatter(1, given[:, None], -1).amax(1)
     return {
         "doubt": 1 - of_given(key),
-        "margin": others - of_given(key),
+        "margin": margin_of(probabilities, given),
         "mean loss": run.records["sample_losses"].double().mean(0),
         "neighbours": (given[nearest(features, everyone, 10)] != given[:, None]).double().mean(1),
     }
