@@ -223,7 +223,12 @@ def check_right_share(answer: float, noisy: NoisyLabels, label: int) -> str | No
         )
     if abs(answer - 100 * share) < 1e-2:
         return "the number is right; give it as a share between 0 and 1."
-    return f"{answer:.4f} is not right. Take the column of noisy.counts that belongs to this label."
+    if abs(answer - share) < 0.01:
+        return "that is close. Compute it from the counts of the real labels, not from the rate."
+    return (
+        f"{answer:.4f} is not right. Take the column of `counts` that belongs to this label, of the "
+        "noise that the task names."
+    )
 
 
 @_verdict

@@ -8,8 +8,12 @@
 # learning rate do? And what is memorisation? If you know all of this, do the three exercises and go on.
 #
 # **You need** Python with loops and functions, and arrays as in numpy. You should have seen a vector, a
-# matrix product, a derivative and a logarithm. One course in machine learning is enough. **Time**: about 55
+# matrix product, a derivative and a logarithm. One course in machine learning is enough. **Time**: 60 to 90
 # minutes of reading and trying (an estimate). The computer works for less than half a minute.
+#
+# **Predict first.** Many cells begin with `guess = ""`. Write your guess between the quotes, and then run this one
+# cell. *Run All* shows every result before you can think. Under some cells you will read a **claim**: a sentence that
+# the cell has checked. The cell stops if it is not true on your machine.
 #
 # Free places to learn what is missing here:
 #
@@ -52,7 +56,7 @@ print(f"{len(faces.train)} training faces and {len(faces.test)} test faces, draw
 # the label, and large if the network finds the label unlikely. With the natural logarithm, its unit is the
 # **nat**. One nat less means that the label became $e \approx 2.7$ times as likely.
 #
-# Move the sliders (the arrow keys work). **Predict** first, then try:
+# Move the sliders (the arrow keys work; in a list, type the first letter). **Predict** first, then try:
 #
 # 1. All logits are 0. What is the loss? Does it change if all are 3?
 # 2. The given label has the logit 2, the others have 0. Is the loss above or below half a nat?
@@ -73,8 +77,9 @@ explorer
 #
 # ### Exercise 1: cross-entropy
 #
-# `logits` `[B, K]` holds a row for each face, and `labels` `[B]` the number of its label. Return the loss of
-# each face, `[B]`. (`torch.log_softmax` is allowed. So is `gather`, which picks one number in each row.)
+# `logits` `[B, K]` holds a row for each of B faces, with a number for each of K classes. `labels` `[B]` holds the
+# number of each label. Return the loss of each face, `[B]`. (`torch.log_softmax` is allowed. So is
+# `gather(1, labels[:, None])`, which picks one number in each row.)
 
 # %%
 from eacbook.book.exercises import check_cross_entropy
@@ -110,11 +115,13 @@ explorer = ConvolutionExplorer(faces)
 explorer
 
 # %% [markdown]
-# The weights of the first three filters sum to 0, so an even region gives 0. Pooling loses the exact place and
-# keeps that something was there. In a network, nobody chooses the weights: training does. Later layers apply
+# The weights of the first three filters sum to 0, so an even region gives about 0. (The skin has a little grain, and
+# the pixels in the window are rounded.) Pooling loses the exact place and keeps that something was there. Which way a
+# line goes is still known: that is the filter's job, and each filter has a map of its own. In a network, nobody chooses the weights: training does. Later layers apply
 # windows to feature maps, so one place of a late map sees a large part of the face.
 #
-# Our network `tiny` is such a stack. **Predict**: a face has 48 x 48 pixels and 3 colours. Which shape will
+# Our network `tiny` is such a stack. It halves the picture three times, and its last layer has 64 filters.
+# **Predict**: a face has 48 x 48 pixels and 3 colours. Which shape will
 # the features have after the last convolution? How many numbers describe the face after the mean over all
 # places?
 
@@ -227,6 +234,7 @@ guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("00", "two passes or one", guess)
 
 view = normalise(faces.train.images[:32])
+# Other, darker faces stand for a second view.
 darker = normalise((faces.train.images[32:64] * 0.7).to(torch.uint8))
 with torch.no_grad():
     for mode in ("train", "eval"):
@@ -255,7 +263,10 @@ for rate in (0.1, 0.5, 0.9, 1.1):
     print(f"rate {rate}:", "  ".join(f"{value:6.2f}" for value in path))
 
 # %% [markdown]
-# The rate 0.5 arrives in one step. A smaller one is slow, a larger one overshoots, and beyond 1 it explodes. So the rate follows a **schedule**.
+# The rate 0.5 arrives in one step. A smaller one is slow, a larger one overshoots, and beyond 1 it explodes. A real
+# loss has other slopes for every weight and every batch. So no single rate is right: a large one never settles, and a
+# small one takes too long. Therefore the rate follows a **schedule**. Its rise is also called *warm-up*, its fall
+# *annealing*.
 # The book's network uses *one-cycle* (Smith and Topin, 2019): rise for a third of the training, then fall to
 # nothing. The paper multiplies the rate by 0.9 after each epoch. (An **epoch** is one pass through all
 # training faces.) **Predict**: in which part of the training can the network still change its mind about many
@@ -344,10 +355,10 @@ memory, with_random = fit(random.given, epochs=25, batch_size=32, wrong=random.w
 known, new = (float(with_random[name][0, -1]) for name in ("wrong labels", "test faces"))
 say(f"It predicts {known:.0%} of the wrong training labels as given, and recognises {new:.0%} of the test faces.")
 claim("The network learnt nearly all of its random labels.", known, above=0.9)
-claim("It recognises hardly more test faces than chance.", new, below=0.3)
+claim("It recognises about as many test faces as chance.", new, below=0.3)
 
 # %% [markdown]
-# A training accuracy of 100 % proves nothing. The network has enough weights to store every label, so only
+# (By chance it would be 14 % of the test faces.) A training accuracy of 100 % proves nothing. The network has enough weights to store every label, so only
 # faces that it has not seen can tell you what it learnt.
 #
 # Now 840 faces of which 30 % have a wrong label. **Predict** three curves over 20 epochs. Which share of the
@@ -370,7 +381,8 @@ epoch_curves({"30 % wrong labels": with_noise}, "share", level=("chance", 1 / 7)
 
 # %% [markdown]
 # First the network learns what many faces share. The wrong labels contradict that, so they come last. Then it
-# stores them one by one, and the test faces gain little by it. Between the two lies the chance of every
+# stores them one by one, and the test faces gain little by it. (If they still rise, that comes from the right labels,
+# which it goes on learning. This learning rate is constant, so the curves jump.) Between the two lies the chance of every
 # method in this book: keep the first and prevent the second.
 #
 # ## The confusion matrix
@@ -415,6 +427,8 @@ count = yours_or_ours(my_confusion_matrix, our_confusion_matrix, check_confusion
 with torch.inference_mode():
     predicted = learner(normalise(faces.test.images))[0].argmax(1)
 matrix = count(faces.test.labels, predicted, 7)
+most = (matrix - matrix.diagonal().diag()).flatten().argmax()
+say(f"Confused most: {faces.classes[most // 7]}, taken for {faces.classes[most % 7]}. (The picture has percent of each row.)")
 say(f"The sum of the diagonal, {int(matrix.trace())} of {int(matrix.sum())}, is the accuracy: {matrix.trace() / matrix.sum():.0%}.")
 confusion_matrices({"test faces": matrix}, faces.classes)
 

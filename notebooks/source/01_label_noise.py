@@ -71,7 +71,8 @@ for name, (always, sometimes) in EXPRESSIONS.items():
 
 # %% [markdown]
 # Fear and surprise share raised inner brows and parted lips. Fear, sadness and anger share lowered brows. And
-# every faint expression looks neutral. The next cell shows *surprise* from its faintest to its fullest face.
+# a very faint expression looks neutral. The next cell shows *surprise* from its faintest to its fullest face (1 is
+# full).
 # **Predict**: at which of the eight faces would you begin to call it surprise?
 
 # %%
@@ -139,7 +140,8 @@ check_symmetric_matrix(my_symmetric_matrix)
 # %% [markdown]
 # ## Change the noise rate
 #
-# Move the slider (the arrow keys work too) and watch three things. Faces with a wrong label get a frame. The
+# Move the slider (the arrow keys work too) and watch three things. Faces with a wrong label get a frame: the label
+# stands above, and the true class below it. The
 # colour leaves the diagonal of the matrix. The count changes. Each rate draws its own wrong labels, so frames
 # come and go. **Predict** what each kind of noise will do to the matrix. Then choose it:
 #
@@ -177,10 +179,8 @@ matrix_of = yours_or_ours(my_symmetric_matrix, symmetric_matrix, check_symmetric
 print("symmetric, 6/7:", [round(share, 3) for share in matrix_of(6 / 7, 7)[happy].tolist()])
 pair = pair_matrix(1 / 2, 7, classes=faces.classes)
 print("pair, 1/2:     ", [round(share, 3) for share in pair[happy].tolist()])
-explorer.rate.value = 0.5
-print("slider at 50%, happy faces still called happy:", end=" ")
+print("symmetric, 50%, happy faces still called happy:", end=" ")
 print(f"{eb.inject_noise(labels, 0.5, 7).empirical_matrix[happy, happy]:.0%}")
-explorer.rate.value = 0.3
 
 # %% [markdown]
 # At $6/7 \approx 86\,\%$ every row of the symmetric matrix is the same. The given label then has nothing to

@@ -54,8 +54,8 @@ print(int(noisy.wrong.sum()), "of", len(noisy.given), "training labels are wrong
 # %% [markdown]
 # Here are sixteen training faces with the labels that the network gets. A frame marks a wrong label, and the
 # true label is below it. The network sees neither the frame nor the true label. **Predict**: you must learn
-# what the names mean, from such pictures and labels alone. Would the wrong labels mislead you? And what would
-# you do with a face that looks like none of the others of its name?
+# what each label means, from such pictures and labels alone. Would the wrong labels mislead you? And what would
+# you do with a face that looks like none of the others with its label?
 
 # %% tags=["nbval-ignore-output"]
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -91,13 +91,15 @@ training_curves({"baseline": baseline})
 # The training has two phases. First the network learns what faces have in common. The wrong labels do not
 # fit, so it predicts few of them as given (by chance it would be one in seven). The learning rate rises for a
 # third of the epochs and then falls to nothing. While it falls, the network learns the exceptions, too: one
-# by one, it **memorises** the wrong labels. New faces gain nothing by that. The accuracy on them changes much
+# by one, it **memorises** the wrong labels. New faces gain nothing by that. (Their accuracy may still rise at the end:
+# the network goes on learning from the right labels. Notebook 6 shows how far it would get without wrong ones.) The
+# accuracy on them changes much
 # from epoch to epoch while the learning rate is high. So a single epoch says little.
 #
 # Two numbers describe the end. *Memorised* is the share of the wrong labels that the network predicts as
 # given. *Recovered* is the share for which it predicts the true class in spite of the label. The **test
-# accuracy** is the mean of the last five epochs, as in the paper. The best epoch stands beside it. Do not
-# report that one: you would have chosen it with the test set. **Predict**: do *memorised* and *recovered* add
+# accuracy** is the mean of the last five epochs, as in the paper. The accuracy of the best epoch stands beside it. Do
+# not report that one: you would have chosen it with the test set. **Predict**: do *memorised* and *recovered* add
 # up to 100 %? What would the rest be?
 
 # %% tags=["nbval-ignore-output"]
@@ -128,8 +130,8 @@ claim(
 #
 # The network memorises last, so you could stop before that. But when? You must not use the test faces to
 # decide. The validation split has 350 faces with *clean* labels for such choices. Their accuracy after each
-# epoch is in `baseline.history["validation_accuracy"]`. Which epoch would you choose? (**Predict** from the
-# curves: near which third of the training is it?)
+# epoch is in `baseline.history["validation_accuracy"]`. Which epoch has the highest one? (**Predict** from the
+# curves: in which third of the training is it?)
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -144,7 +146,7 @@ epoch = history["validation_accuracy"].idxmax()
 check_best_epoch(epoch, history)
 
 # %% [markdown]
-# Remember that number. You will need it at the end of the notebook. It has a price: somebody had to get the
+# At the end of the notebook this choice is a rival of EAC. It has a price: somebody had to get the
 # labels of 350 faces right. It is also uncertain. An accuracy on 350 faces is easily wrong by a few points.
 # So it cannot separate two epochs that differ by less.
 #
@@ -205,8 +207,8 @@ print("mean of the maps + bias = logits:", torch.allclose(from_maps, logits, ato
 # fit. Its maps only have to agree. Suppose that the network fits a wrong label with features that differ in
 # the mirrored or otherwise erased face. Then the second term rises. If the network does not fit the label,
 # the first term rises. That makes memorising harder, but not impossible. The second term sends its gradient
-# to the features of both views. It sends none to the classifier, whose weights are detached. So a smaller
-# classifier cannot lower it.
+# to the features of both views. It sends none to the classifier: there its weights are *detached*, that is, treated as
+# constants (inside `network`). So a smaller classifier cannot lower it.
 #
 # ### Exercise 2: flip consistency
 #
@@ -282,8 +284,9 @@ say(f"The logits of the two networks differ by at most {apart:.4f}. They predict
 claim("After one epoch the two networks predict the same class for most test faces.", alike, above=0.7)
 
 # %% [markdown]
-# `eb.train` does this, and here it stands. (The two add the same numbers in another order, so their last digits
-# differ, and every step makes that difference larger.) Its
+# `eb.train` does this, and here it stands. (The two add the same numbers in another order, so their last digits may
+# differ, and every step makes such a difference larger.) The losses hardly fall, and may rise: one epoch with a whole
+# schedule is too short to learn. Here only the parts count. Its
 # [loop](https://github.com/eacbook/eacbook/blob/main/eacbook/training/loop.py) is one screen long. It calls
 # the method for the loss (`eacbook/methods/eac.py`), and hooks that watch and save. To get the baseline, drop
 # the mirrored view and the second term. (The book's baseline also mirrors half of its faces at random.) The
@@ -369,7 +372,8 @@ maps = maps_of_true_class(faces, pair, rows)
 show(attention_sheet(faces.test.images[rows], maps, captions))
 
 # %% [markdown]
-# A few faces prove nothing. The report of `make demo` gives the distance between the maps over many faces.
+# A few faces prove nothing. Each map has its own scale, so a weak map looks as strong as another one. A single face may
+# have an odd map, at the hair or at an edge. Notebook 3 measures the distance between the maps over many faces.
 #
 # ## One seed is not enough
 #
@@ -446,13 +450,14 @@ claim(
 
 # %% [markdown]
 # Weight 0 leaves erasing alone, without even the random mirroring of the baseline. It does not prevent
-# memorising.
+# memorising: it memorises more than the baseline, which sees mirrored faces. So two things change between the baseline
+# and EAC, the mirrored view and the agreement. The ablation in notebook 6 takes them apart.
 #
 # A larger weight prevents more learning, both of wrong and of right labels. We compared our weight with twice
 # that weight, on all 3,000 synthetic faces and three seeds. Twice our weight memorises 5.6 instead of 7.4 %
 # of the wrong labels. But it recognises 85.6 ± 0.8 instead of 89.9 ± 1.8 % of the *validation* faces. (The
 # command is `eacbook table --noise 0.3 --methods eac:weight=1.5 eac:weight=3`.) Add
-# `"weight x 5": eb.EAC(weight=7.5)` and run the cell again. A weight that is far too large buys agreement
+# `"weight x 5": eb.EAC(weight=7.5)` and run the cell again (a minute or two). A weight that is far too large buys agreement
 # with flat maps, because the easiest way to be consistent is to say little. What do erasing and the
 # imbalanced framework add? Try `erasing=False` and `labels_on_both_views=True`. Remember that one seed cannot
 # separate a small difference from chance.
@@ -517,7 +522,8 @@ claim(
 # it needs a weight that suits the network. Somebody must choose that weight, too. And a part of its gain may
 # have nothing to do with wrong labels. Agreement of the two views could help with right labels as well. How
 # would you find out? (If the noise is symmetric, even *noisy* validation labels rank the epochs correctly on
-# average. Why? And with pair noise?)
+# average. Why? And with pair noise? The [page for
+# teachers](https://github.com/eacbook/eacbook/blob/main/docs/teaching.md#open-questions) has answers.)
 #
 # ## Quiz
 

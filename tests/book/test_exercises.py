@@ -115,7 +115,8 @@ def test_check_of_a_function(check, answer, says, capsys):
         (NOISY.counts[1, 1] / NOISY.counts[:, 1].sum(), "Right!"),
         (NOISY.counts[1, 1] / NOISY.counts[1].sum(), "the other way"),
         (100 * NOISY.counts[1, 1] / NOISY.counts[:, 1].sum(), "between 0 and 1"),
-        (0.123, "column of noisy.counts"),
+        (0.123, "column of `counts`"),
+        (NOISY.counts[1, 1] / NOISY.counts[:, 1].sum() + 0.004, "that is close"),
         ("many", "ValueError"),
     ],
 )

@@ -17,7 +17,7 @@ from eacbook.plots.charts import Axis, Chart
 from eacbook.plots.fonts import drawable, font_for, legend
 from eacbook.plots.pictures import DESCRIPTION, png, side_by_side
 
-LARGEST = 5.0
+LARGEST = 9.0
 """The loss in nats at the top of the curve; a larger loss is at its edge."""
 
 BARS, CURVE, TEXT = (600, 320), (470, 320), 17
@@ -66,7 +66,7 @@ def _loss_chart(probability: float, colour: str) -> Image.Image:
     chart = Chart.drawn(
         *CURVE,
         Axis("probability of the given label", 0, 1, np.arange(6) / 5),
-        Axis("loss (nats)", 0, LARGEST, range(6)),
+        Axis("loss (nats)", 0, LARGEST, range(10)),
         "loss = -ln(probability)",
     )
     p = np.linspace(np.exp(-LARGEST), 1, 200)
