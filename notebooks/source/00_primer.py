@@ -358,7 +358,7 @@ claim("The network learnt nearly all of its random labels.", known, above=0.9)
 claim("It recognises about as many test faces as chance.", new, below=0.3)
 
 # %% [markdown]
-# (By chance it would be 14 % of the test faces.) A training accuracy of 100 % proves nothing. The network has enough weights to store every label, so only
+# (By chance it would be one in seven of the test faces.) A training accuracy of 100 % proves nothing. The network has enough weights to store every label, so only
 # faces that it has not seen can tell you what it learnt.
 #
 # Now 840 faces of which 30 % have a wrong label. **Predict** three curves over 20 epochs. Which share of the

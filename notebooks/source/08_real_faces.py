@@ -196,7 +196,7 @@ print(f"answers that agree with a label of the second:  {agreement(generous.trai
 #
 # ### Exercise 2: copies
 #
-# `train` `[N, C, H, W]` and `test` `[n, C, H, W]` are uint8 images. For each test image, return whether an
+# `training` `[N, C, H, W]` and `test` `[n, C, H, W]` are uint8 images. For each test image, return whether an
 # image with exactly the same pixels is among the training images, bool `[n]`. (N x n comparisons are far too
 # many for FERPlus. A `set` can hold `image.numpy().tobytes()`.)
 
@@ -204,9 +204,9 @@ print(f"answers that agree with a label of the second:  {agreement(generous.trai
 from eacbook.book.exercises import check_copies
 
 
-def my_copies(train, test):
+def my_copies(training, test):
     # <solution>
-    seen = {image.numpy().tobytes() for image in train}
+    seen = {image.numpy().tobytes() for image in training}
     return torch.tensor([image.numpy().tobytes() in seen for image in test])
     # </solution>
 
@@ -231,8 +231,8 @@ LIMIT = 1500
 from eacbook.book.exercises import yours_or_ours
 
 
-def our_copies(train, test):
-    seen = {image.numpy().tobytes() for image in train}
+def our_copies(training, test):
+    seen = {image.numpy().tobytes() for image in training}
     return torch.tensor([image.numpy().tobytes() in seen for image in test])
 
 
@@ -300,7 +300,7 @@ if SOURCE:  # a few epochs on the stand-in show nothing
 # every seed. After 12 epochs EAC still learns, and the baseline has only begun to memorise. With all faces and
 # 60 epochs, the difference is three times as large (see the end of this notebook).
 #
-# But look at the *mean class* accuracy, too. There EAC is not ahead: 38.7 ± 1.9 % against 40.5 ± 2.3 %, better with one
+# But look at the *mean class* accuracy on FERPlus, too. There EAC is not ahead: 38.7 ± 1.9 % against 40.5 ± 2.3 %, better with one
 # seed of three. So few faces have disgust or fear that EAC may not have learnt them after 12
 # epochs. If rare classes matter to you, compare methods by this number.
 
