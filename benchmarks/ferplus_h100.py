@@ -36,19 +36,25 @@ def percent(values: list[float]) -> str:
     return f"{100 * statistics.mean(values):.1f}{spread}"
 
 
-def markdown() -> str:
-    """The table."""
-    summaries = defaultdict(list)
+def summaries() -> dict[tuple[str, float], list[dict]]:
+    """The summaries of the runs with dlib's network: one a seed, by method and noise rate."""
+    found = defaultdict(list)
     for run in json.loads(RESULTS.read_text())["runs"]:
         setting = run["setting"]
         if setting["network"] == "dlib":
-            summaries[setting["method"], setting["noise"]].append(run["summary"])
+            found[setting["method"], setting["noise"]].append(run["summary"])
+    return found
+
+
+def markdown() -> str:
+    """The table."""
+    measured = summaries()
     lines = [
         "| wrong labels | method | seeds | test accuracy | memorised | the paper's FERPlus |",
         "|---|---|---|---|---|---|",
     ]
     for method, rate in ROWS:
-        of_row = summaries[method, rate]
+        of_row = measured[method, rate]
         accuracy, memorised = (
             percent([summary[field] for summary in of_row])
             for field in ("test_accuracy", "memorised")

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 from ferplus_h100 import markdown as real_faces
+from ferplus_h100 import summaries
 from scipy.stats import t
+
+from eacbook.experiments.tables import STOPPED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -28,7 +31,7 @@ PLACES = (
 )
 TITLES = {
     "baseline": "baseline",
-    "baseline, stopped early": "baseline, stopped early (sees right labels)",
+    STOPPED: f"{STOPPED} (sees right labels)",
     "coteaching": "Co-teaching (knows the true rate)",
     "scn": "SCN",
     "rul": "RUL",
@@ -46,6 +49,13 @@ VARIANTS = {
     "eac:weight=7.5": "weight 7.5: five times ours",
     "baseline": "baseline",
 }
+AUDITED = {"drawn": "synthetic faces", "digits": "written digits", "ferplus": "FERPlus"}
+OURS = {
+    "EAC: doubt": "doubt",
+    "EAC: mean loss": "mean loss",
+    "EAC: neighbours": "neighbours",
+    "EAC: mean rank of all three": "all three",
+}
 IN_CODE = ("every seed", "ablation")
 """Places in code cells, whose lines are no comments."""
 MARK = re.compile(
@@ -62,10 +72,9 @@ def cells(name: str) -> pd.DataFrame:
     return table
 
 
-def trained(name: str) -> pd.DataFrame:
-    """The same without the rows that no training of their own stands behind."""
-    table = cells(name)
-    return table[table["method"].isin(table.loc[table["test_accuracy_best"].notna(), "method"])]
+def known(table: pd.DataFrame, titles: dict[str, str]) -> list[str]:
+    """The methods of a table that have a title, in the order of the titles."""
+    return [name for name in titles if name in set(table["method"])]
 
 
 def mean_and_spread(values: pd.Series) -> str:
@@ -78,7 +87,7 @@ def grid(table: pd.DataFrame, titles: dict[str, str] = TITLES) -> list[str]:
 
     The best mean of a column is in bold: the largest accuracy, the fewest memorised labels.
     """
-    methods = [name for name in titles if name in set(table["method"])]
+    methods = known(table, titles)
     figures = {"test_accuracy": "accuracy", "memorised": "memorised"}
     columns, rows = [], {name: [titles[name]] for name in methods}
     for noise, of_noise in table.groupby("noise", sort=False):
@@ -101,7 +110,8 @@ def headline() -> list[str]:
 
 def every_seed() -> list[str]:
     """The test accuracy of every seed, for notebook 7: the mean of the last epochs, and the best."""
-    table = trained("table")
+    table = cells("table")
+    table = table[table["method"] != STOPPED]  # it has no epochs of its own
     seeds = sorted(table["seed"].unique())
     names = [f"{kind}_{seed}" for kind in ("last", "best") for seed in seeds]
     lines = ["rate method     " + " ".join(names)]
@@ -114,16 +124,13 @@ def every_seed() -> list[str]:
 
 def paired() -> list[str]:
     """EAC minus every other method, seed by seed, with the limit of Student's t at 5 %."""
-    accuracy = cells("table").pivot(
-        index=["rate", "seed"], columns="method", values="test_accuracy"
-    )
+    table = cells("table")
+    accuracy = table.pivot(index=["rate", "seed"], columns="method", values="test_accuracy")
     rates = list(accuracy.index.levels[0])
     count = len(accuracy.index.levels[1])
-    lines = [
-        "| EAC minus | " + " | ".join(f"{rate:.0%}".replace("%", " %") for rate in rates) + " |"
-    ]
-    lines.append("|---" * (1 + len(rates)) + "|")
-    for name in (name for name in TITLES if name in accuracy and name != "eac"):
+    head = ["EAC minus", *(f"{100 * rate:.0f} %" for rate in rates)]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name in known(table[table["method"] != "eac"], TITLES):
         row = [name]
         for rate in rates:
             gains = (accuracy["eac"] - accuracy[name]).loc[rate]
@@ -142,21 +149,21 @@ def limit(count: int) -> float:
 def methods_of_the_paper() -> list[str]:
     """The accuracy of the paper's four methods, for the page of the claims."""
     methods = ("baseline", "scn", "rul", "eac")
-    lines = ["| | " + " | ".join(TITLES[name] for name in methods) + " |", "|---" * 5 + "|"]
-    rows = {
-        f"synthetic, {100 * rate:.0f} %": [
-            of_rate.loc[of_rate["method"] == name, "test_accuracy"] for name in methods
-        ]
+    accuracies = {
+        f"synthetic, {100 * rate:.0f} %": of_rate.groupby("method")["test_accuracy"].apply(list)
         for rate, of_rate in cells("table").groupby("rate")
     }
-    at_30 = [line.split("|") for line in real_faces().splitlines() if line.startswith("| 30 %")]
-    texts = {name: [mean_and_spread(values) for values in row] for name, row in rows.items()}
-    photographs = {row[2].strip().lower(): row[4].strip() for row in at_30}
-    texts["photographs, 30 %"] = [photographs[name] for name in methods]
-    for name, row in texts.items():
-        best = max(row, key=lambda text: float(text.partition(" ")[0]))
-        marked = [f"**{text}**" if text == best else text for text in row]
-        lines.append(f"| {name} | " + " | ".join(marked) + " |")
+    photographs = summaries()
+    accuracies["photographs, 30 %"] = {
+        name: [100 * run["test_accuracy"] for run in photographs[name, 0.3]] for name in methods
+    }
+    lines = ["| | " + " | ".join(TITLES[name] for name in methods) + " |", "|---" * 5 + "|"]
+    for title, of_row in accuracies.items():
+        values = {name: pd.Series(of_row[name]) for name in methods}
+        best = max(methods, key=lambda name: values[name].mean())
+        texts = {name: mean_and_spread(values[name]) for name in methods}
+        texts[best] = f"**{texts[best]}**"
+        lines.append(f"| {title} | " + " | ".join(texts.values()) + " |")
     return lines
 
 
@@ -194,7 +201,7 @@ def clean_labels() -> list[str]:
     """The accuracy without any wrong label, for notebook 6."""
     table = cells("table_clean")
     lines = ["| | accuracy with clean labels |", "|---|---|"]
-    for method in (name for name in TITLES if name in set(table["method"])):
+    for method in known(table, TITLES):
         of_method = table.loc[table["method"] == method, "test_accuracy"]
         lines.append(f"| {TITLES[method]} | {mean_and_spread(of_method)} |")
     return lines
@@ -218,15 +225,6 @@ def audits() -> dict[tuple[str, str], pd.DataFrame]:
             "seconds": scores[best]["seconds"] / scores["EAC: doubt"]["seconds"],
         })  # fmt: skip
     return {key: pd.DataFrame(rows) for key, rows in found.items()}
-
-
-AUDITED = {"drawn": "synthetic faces", "digits": "written digits", "ferplus": "FERPlus"}
-OURS = {
-    "EAC: doubt": "doubt",
-    "EAC: mean loss": "mean loss",
-    "EAC: neighbours": "neighbours",
-    "EAC: mean rank of all three": "all three",
-}
 
 
 def audit() -> list[str]:

@@ -26,6 +26,7 @@ from eacbook.experiments.published import (
 from eacbook.experiments.runs import read_facts
 from eacbook.files import write_text
 from eacbook.plots.palette import PAGE_STYLE
+from eacbook.training.state import best_validation_epoch
 
 FIGURES = (
     "test_accuracy",
@@ -100,13 +101,13 @@ def cells_table(results: Sequence[CellResult], folder: str | Path) -> pandas.Dat
 
 
 def _stopped_early(rows: Sequence[dict]) -> dict:
-    """What a network would have that was kept at the first of its best epochs on validation faces."""
+    """The figures of a network that is kept as :class:`eacbook.training.hooks.EarlyStopping` does."""
     if not rows or not all("validation_accuracy" in row for row in rows):
         return {}
-    best = max(range(len(rows)), key=lambda place: rows[place]["validation_accuracy"])
-    kept = {name: rows[best][name] for name in FIGURES if name in rows[best]}
-    seconds = sum(row["seconds"] for row in rows[: best + 1])
-    return kept | {"network_epoch": best + 1, "epochs": best + 1, "seconds": seconds}
+    best = best_validation_epoch(rows)
+    kept = {name: value for name, value in rows[best - 1].items() if name in FIGURES}
+    seconds = sum(row["seconds"] for row in rows[:best])
+    return kept | {"network_epoch": best, "epochs": best, "seconds": seconds}
 
 
 def summary_over_seeds(cells: pandas.DataFrame) -> pandas.DataFrame:

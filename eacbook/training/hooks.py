@@ -26,6 +26,7 @@ from eacbook.evaluation.evaluate import (
     predict,
 )
 from eacbook.training import distributed
+from eacbook.training.state import best_validation_epoch
 
 if TYPE_CHECKING:
     from eacbook.training.state import Training
@@ -214,8 +215,7 @@ class EarlyStopping(Hook):
         }
         if training.rows and None not in best.values():
             training.network.load_state_dict(best)
-            reached = [row["validation_accuracy"] for row in training.rows]
-            training.chosen_epoch = reached.index(max(reached)) + 1
+            training.chosen_epoch = best_validation_epoch(training.rows)
 
 
 class Progress(Hook):

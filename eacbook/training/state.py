@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,6 +123,16 @@ class Training:
             chosen_epoch=self.chosen_epoch, threads=self.threads,
             confusion_matrix=self.confusion_matrix,
         )  # fmt: skip
+
+
+def best_validation_epoch(rows: Sequence[dict[str, Any]]) -> int:
+    """The first epoch (from 1) with the best accuracy on the validation faces.
+
+    Args:
+        rows: one dictionary per epoch, each with ``validation_accuracy``.
+    """
+    reached = [row["validation_accuracy"] for row in rows]
+    return reached.index(max(reached)) + 1
 
 
 @dataclass(frozen=True)
