@@ -179,7 +179,7 @@ claim("But SCN recognises fewer test faces than the baseline.", accuracy["scn"] 
 # The order of the methods by test accuracy is not their order by memorised labels. In the saved run, RUL
 # recognises more test faces than EAC, and memorises twice as many wrong labels. SCN is an example on every
 # processor: *not memorising* and *learning* are two things. (One seed ranks no method. In notebook 2, the
-# seeds of EAC alone lie several points apart. Notebook 7 has three seeds for all, and twice the faces.)
+# seeds of EAC alone lie several points apart. Notebook 7 has five seeds for all, and twice the faces.)
 #
 # Co-teaching needs two passes a step for its second network, and EAC for the mirrored view. This costs about
 # twice the baseline's time on a machine that does nothing else. SCN costs little more than the baseline. RUL,

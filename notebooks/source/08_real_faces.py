@@ -595,7 +595,7 @@ print(f"{share[top].mean():.0%} agree on these faces, {share.mean():.0%} on all"
 # eacbook table --data data/ferplus --network dlib-face --weights dlib --precision bfloat16
 # ```
 #
-# If you stop it, the same line continues. On an H100 we expect about four hours. A part of the table was
+# If you stop it, the same line continues. On an H100 we expect about six hours. A part of the table was
 # measured there, on all of FERPlus with 60 epochs and 30 % wrong labels:
 #
 # | method | seeds | test accuracy | memorised | the paper's FERPlus |
