@@ -12,6 +12,8 @@ NOTEBOOKS := $(FIRST) $(filter-out $(FIRST),$(wildcard notebooks/*.ipynb)) noteb
 NBVAL := -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 $(NOTEBOOKS)
 # A core for each file, in the order in which they stand: a small network gains little by a second thread.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+# nbval takes seconds to import, in each process.
+UNITS := -p no:nbval $(PARALLEL) tests --ignore=tests/browser
 
 # Where it is set, each of the hundreds of processes compiles all that it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,7 +34,7 @@ check: $(READY) ## the check before a commit: style, types, direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q $(PARALLEL) tests --ignore=tests/browser \
+	$(BIN)/python -m pytest -q $(UNITS) \
 		-m "not (slow or cluster or gpu or reliability)"
 
 style: $(READY) ## mend what ruff can mend
@@ -43,7 +45,7 @@ test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by thems
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(PARALLEL) tests --ignore=tests/browser
+	$(BIN)/python -m pytest $(UNITS)
 	export EACBOOK_RUNS=$$(mktemp -d) && \
 	OMP_NUM_THREADS=1 $(BIN)/python $(NBVAL) $(PARALLEL) && \
 	$(BIN)/python -m pytest $(PARALLEL) tests/browser

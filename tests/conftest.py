@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -28,10 +29,28 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 
+NOTEBOOKS = ROOT / "notebooks"
+
 PIXELS = 16
 QUICK = {"epochs": 4, "batch_size": 32, "learning_rate": 3e-3, "device": "cpu"}
 BATCHES = 3
 """A recipe for the striped faces, and how many batches an epoch then has."""
+
+
+def read_notebook(path):
+    """A saved notebook. nbformat takes seconds to import, so only a test that reads one imports it."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+@functools.cache
+def notebook_script(name):
+    """The module ``notebooks/source/<name>.py``. It imports nbformat, too."""
+    spec = importlib.util.spec_from_file_location(name, NOTEBOOKS / "source" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class CountingSteps(Hook):

@@ -1,28 +1,21 @@
 """The saved notebooks come from their sources, were run top to bottom, and are true elsewhere, too."""
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
 
-import jupytext
-import nbformat
 import pytest
+from conftest import NOTEBOOKS, notebook_script, read_notebook
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
 LARGEST_BYTES = 800_000
-
-spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "source" / "build.py")
-builder = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(builder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_saved_notebooks_come_from_their_source(source):
-    for path, expected in builder.build(source).items():
-        saved = nbformat.read(path, as_version=4)
+    for path, expected in notebook_script("build").build(source).items():
+        saved = read_notebook(path)
         assert [cell.source for cell in saved.cells] == [cell.source for cell in expected.cells], (
             f"{path} and {source} differ: run make notebooks"
         )
@@ -33,7 +26,7 @@ def test_saved_notebooks_come_from_their_source(source):
     "path", sorted(NOTEBOOKS.glob("**/[0-9]*.ipynb")), ids=lambda p: "-".join(p.parts[-2:])
 )
 def test_saved_notebooks_were_run_top_to_bottom(path):
-    saved = nbformat.read(path, as_version=4)
+    saved = read_notebook(path)
     code = [cell for cell in saved.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
@@ -44,7 +37,7 @@ def test_saved_notebooks_were_run_top_to_bottom(path):
 def test_every_picture_of_a_saved_notebook_has_an_alternative_text():
     counts = {}
     for path in NOTEBOOKS.glob("**/[0-9]*.ipynb"):
-        outputs = [o for c in nbformat.read(path, as_version=4).cells for o in c.get("outputs", [])]
+        outputs = [o for c in read_notebook(path).cells for o in c.get("outputs", [])]
         pictures = [o for o in outputs if "image/png" in o.get("data", {})]
         for output in pictures:
             text = output.metadata.get("image/png", {}).get("alt", "")
@@ -57,8 +50,8 @@ def test_every_picture_of_a_saved_notebook_has_an_alternative_text():
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_exercises_are_open_in_the_notebook_and_right_in_the_solution(source):
     outputs = {}
-    for path in builder.build(source):
-        saved = nbformat.read(path, as_version=4)
+    for path in notebook_script("build").build(source):
+        saved = read_notebook(path)
         texts = [o.text for c in saved.cells for o in c.get("outputs", []) if "text" in o]
         outputs[path.parent.name] = "".join(texts)
     exercises = source.read_text().count("# <solution>")
@@ -159,7 +152,9 @@ class Trained:
         return name in {"print", "display", "say", "claim"} or name.startswith("check_")
 
 
-def read(source: Path) -> nbformat.NotebookNode:
+def read(source: Path):
+    import jupytext
+
     return jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
 
 

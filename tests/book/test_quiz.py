@@ -1,20 +1,16 @@
 """The quiz of each notebook and the answers to its predictions: whole, fair, plain, and safe as HTML."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
+from conftest import NOTEBOOKS, notebook_script
 from prose import LONGEST, MEAN, sentences
 
 from eacbook.book.quiz import prediction, questions, quiz, read_questions
 from eacbook.errors import InputError
 
-SOURCES = sorted((Path(__file__).parents[2] / "notebooks/source").glob("[0-9]*.py"))
+SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
 NUMBERS = [f"{number:02d}" for number in range(10)]
-spec = importlib.util.spec_from_file_location("answers", SOURCES[0].parent / "answers.py")
-answers = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(answers)
 
 
 @pytest.fixture
@@ -94,5 +90,6 @@ def test_what_is_not_there_gets_a_sentence():
 
 
 def test_the_page_of_answers_is_that_of_the_notebooks():
+    answers = notebook_script("answers")
     saved = answers.PAGE.read_text(encoding="utf-8")
     assert saved == answers.answers_page(), "run python notebooks/source/answers.py"

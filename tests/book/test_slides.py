@@ -1,21 +1,15 @@
 """The slides: what stands on them, and that they need nothing outside."""
 
-import importlib.util
 import re
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
-import nbformat
 import pytest
-
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-spec = importlib.util.spec_from_file_location("slides", NOTEBOOKS / "source" / "slides.py")
-slides = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(slides)
+from conftest import NOTEBOOKS, notebook_script, read_notebook
 
 
 def test_a_heading_begins_a_slide_and_results_come_below_it():
-    new = nbformat.v4
+    from nbformat import v4 as new
+
     picture = new.new_output("display_data", {"image/png": "AAAA"}, metadata={})
     text = new.new_output("stream", text="3 < 4")
     field = new.new_output("display_data", {"text/html": "<b>Your prediction</b> none yet"})
@@ -29,7 +23,7 @@ def test_a_heading_begins_a_slide_and_results_come_below_it():
             new.new_code_cell("check()", outputs=[open_exercise]),
         ]
     )
-    first, second = slides.slides_of(notebook)
+    first, second = notebook_script("slides").slides_of(notebook)
     (title,) = first
     shown, notes = title.split("<aside")
     assert "First." in shown and "Second." in notes and "colab-badge" not in title
@@ -48,7 +42,7 @@ def test_slides_ask_for_nothing_outside(name):
             distribution(package)
         except PackageNotFoundError:
             pytest.skip(f"no {package}: needs the extra docs")
-    page = slides.page(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), name)
+    page = notebook_script("slides").page(read_notebook(NOTEBOOKS / f"{name}.ipynb"), name)
     body = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"@import|<link|src=\"(?!data:)|url\((?!\"?data:)", body)
     assert page.count("<section>") > 30

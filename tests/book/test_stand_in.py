@@ -8,9 +8,9 @@ import os
 import zipfile
 from pathlib import Path
 
-import nbformat
 import pytest
 import torch
+from conftest import NOTEBOOKS, ROOT, read_notebook
 
 from eacbook.book import stand_in
 from eacbook.book.stand_in import answer_odds, cast_votes, name_stand_in, pack_stand_in
@@ -19,8 +19,7 @@ from eacbook.data.faces import load_faces
 from eacbook.experiments.published import find_published
 from eacbook.noise.matrices import SINGLE_VOTES
 
-ROOT = Path(__file__).parents[2]
-SAVED = [ROOT / "notebooks" / place / "08_real_faces.ipynb" for place in ("", "solutions")]
+SAVED = [NOTEBOOKS / place / "08_real_faces.ipynb" for place in ("", "solutions")]
 FERPLUS = Path(os.environ.get("EACBOOK_SHARED", ROOT.parent / "shared")) / "data" / "ferplus.zip"
 
 ferplus = importlib.import_module("eacbook.data.prepare.ferplus")
@@ -128,7 +127,7 @@ def test_votes_follow_their_odds():
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: path.parent.name)
 def test_what_is_saved_of_the_notebook_was_made_with_the_stand_in(path):
     """No saved output may hold a real face."""
-    saved = nbformat.read(path, as_version=4)
+    saved = read_notebook(path)
     texts = [o.text for cell in saved.cells for o in cell.get("outputs", []) if "text" in o]
     assert any("STAND-IN" in text for text in texts)
     assert "stand-in: 1,122 to train" in "".join(texts)

@@ -1,5 +1,6 @@
 """The grid on a real Ray cluster of two nodes on loopback, one of whose workers is killed."""
 
+import importlib.util
 import os
 import re
 import signal
@@ -15,9 +16,10 @@ from conftest import prepare_stripes
 from eacbook import cli
 from eacbook.experiments.runs import list_runs, read_facts
 
-ray_cluster = pytest.importorskip("ray.cluster_utils", reason="needs ray: eacbook[cluster]")
-
-pytestmark = pytest.mark.cluster
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="needs ray: eacbook[cluster]"),
+]
 LOOPBACK = "127.0.0.2"  # Ray takes 127.0.0.1 for the outer address of this machine
 EPOCHS = 8
 GRID = (
@@ -44,6 +46,8 @@ def cluster(monkeypatch):
 
 def two_nodes(tries=2):
     """Without what only watches a cluster: every such process loads all of Ray."""
+    from ray import cluster_utils  # takes seconds, also where only the fast tests are run
+
     port = free_port()
     node = {
         "node_ip_address": LOOPBACK, "num_cpus": 1, "object_store_memory": 80 << 20,
@@ -51,7 +55,7 @@ def two_nodes(tries=2):
     }  # fmt: skip
     head = {**node, "include_dashboard": False, "no_monitor": True, "ray_client_server_port": port}
     try:
-        cluster = ray_cluster.Cluster(initialize_head=True, head_node_args=head)
+        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         cluster.add_node(**node)
         cluster.wait_for_nodes()
     except Exception as error:  # of no kind of its own; its processes end with this one
