@@ -40,9 +40,6 @@ LEAST_STEPS = 300
 digits with 32 wrong labels, 150, 300 and 600 steps gave an average precision of 0.987, 0.989 and 0.990;
 with 600 steps half of the wrong labels were memorised."""
 
-SELF_TEST = 0.5
-"""The share of the epochs that the self-test trains for, but not for less than :data:`LEAST_STEPS`."""
-
 MOST_OF_SELF_TEST = 10_000
 """Most pictures of the self-test: 500 planted labels give an interval of 4 points or less."""
 
@@ -59,7 +56,6 @@ class Plan:
         recipe: the fields of the recipe that differ from the network's own; the seed is one of them.
         folds: 0 for one training on all rows, else the number of trainings out of fold.
         device: where it trains; None takes the fastest one.
-        least_epochs: epochs of the self-test, at least, if the audit has so many.
     """
 
     network: str
@@ -67,7 +63,6 @@ class Plan:
     recipe: Mapping[str, Any]
     folds: int = 0
     device: str | None = None
-    least_epochs: int = 1
 
     @property
     def seed(self) -> int:
@@ -81,11 +76,6 @@ class Plan:
     def size(self) -> int | None:
         """Height and width of what the network sees, in pixels; None for the stored size."""
         return replace(recipe_of(self.network), **self.recipe).size
-
-    def shorter(self) -> Plan:
-        """The plan of the self-test: the same with fewer epochs."""
-        epochs = min(self.epochs, max(self.least_epochs, round(SELF_TEST * self.epochs)))
-        return replace(self, recipe={**self.recipe, "epochs": epochs})
 
 
 def make_plan(
@@ -132,7 +122,7 @@ def make_plan(
     )
     _check_folds(found, folds)
     weights = "dlib" if network == FACES else None
-    return Plan(network, weights, recipe, folds, device, least)
+    return Plan(network, weights, recipe, folds, device)
 
 
 def _check_folds(found: AuditSet, folds: int) -> None:
@@ -197,7 +187,7 @@ def estimate(found: AuditSet, plan: Plan) -> Cost:
     per_picture = median(per_step[1:] or per_step)  # the first step also allocates
     tested = min(len(rows), MOST_OF_SELF_TEST)
     passes = plan.folds - 1 if plan.folds else 1
-    seen = passes * (tested * plan.shorter().epochs + len(rows) * plan.epochs)
+    seen = passes * (tested + len(rows)) * plan.epochs
     # A prediction is about a sixth of a step of EAC, which runs and differentiates two views.
     predicted = 2 * max(1, plan.folds) * len(found) / 6
     features = len(found) * 4 * (2 * network.fc.in_features + 3 * found.num_classes + 256)

@@ -156,8 +156,7 @@ def _intention(found: AuditSet, plan: Plan) -> str:
     return (
         f"{found.name}: {len(found):,} pictures, {len(found.trained):,} of them to train on, "
         f"{found.num_classes} classes.\n"
-        f"Self-test ({plan.shorter().epochs} epochs) and audit ({plan.epochs} epochs) with "
-        f"{plan.network}: {trainings} each{persons}."
+        f"Self-test and audit with {plan.network}, {plan.epochs} epochs: {trainings} each{persons}."
     )
 
 

@@ -28,11 +28,13 @@ CONFIDENCE = 0.95
 
 
 def run_self_test(found: AuditSet, plan: Plan, folder: str | Path) -> SelfTest:
-    """Plant wrong labels, train with fewer epochs, and count.
+    """Plant wrong labels, train as the audit does, and count.
+
+    With half of the epochs the ranking is worse, and the interval did not hold: see docs/audit.md.
 
     Args:
         found: the set; of a large one a random part is taken.
-        plan: the plan of the audit; see :meth:`eacbook.audit.plan.Plan.shorter`.
+        plan: the plan of the audit.
         folder: the folder of the stored runs.
     """
     generator = torch.Generator().manual_seed(stream_seed(plan.seed, "self-test", 0))
@@ -41,7 +43,7 @@ def run_self_test(found: AuditSet, plan: Plan, folder: str | Path) -> SelfTest:
     given = plant(found.given, trained, found.num_classes, generator)
     planted = given != found.given
     part = replace(found.with_labels(given), trained=trained)
-    score = score_labels(part, plan.shorter(), folder, "self-test").score
+    score = score_labels(part, plan, folder, "self-test").score
     return count_found(score[trained], planted[trained], found.given[trained])
 
 

@@ -19,10 +19,30 @@ from playwright.sync_api import expect, sync_playwright
 from eacbook.book.runs import book_faces, book_run
 from eacbook.methods import EAC, Baseline
 
+LONG_GROUPS = (
+    "test_site",
+    "09_audit.ipynb",
+    "00_primer.ipynb",
+    "test_book_in_lab",
+    "test_static_export",
+)
+
 
 def pytest_collection_modifyitems(items):
+    """The tests of one notebook go to one process, and those of any other file; the longest first.
+
+    ``--dist loadgroup`` reads the marker.
+    """
     for item in items:
         item.add_marker(pytest.mark.browser)
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    place = {name: number for number, name in enumerate(LONG_GROUPS)}
+    items.sort(key=lambda item: place.get(group_of(item), len(place)))
+
+
+def group_of(item) -> str:
+    return item.get_closest_marker("xdist_group").args[0]
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from eacbook.data.photo import crop_face, read_photo
 from eacbook.evaluation.attention import relative_difference
 from eacbook.training.recording import Recorded
 
+NAME = "03_attention.ipynb"
+pytestmark = pytest.mark.xdist_group(NAME)
 NAMES = ("baseline", "eac")
 
 
@@ -44,7 +46,7 @@ def expected(book):
 @pytest.fixture
 def explorer(run_notebook, expected):
     """The explorer with its first face in the first epoch, without an overlay."""
-    box = run_notebook("03_attention.ipynb").locator(".attention-explorer")
+    box = run_notebook(NAME).locator(".attention-explorer")
     press(box.locator("button.thumbnail").first, "Enter")
     for control in box.get_by_role("combobox").all()[:2]:
         press(control, "Home")

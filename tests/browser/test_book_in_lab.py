@@ -15,7 +15,9 @@ from laboratory import (
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES]
+)
 def test_notebook_runs_and_shows_its_pictures(run_notebook, name):
     _assert_good(run_notebook(name), name.removesuffix(".ipynb"))
 

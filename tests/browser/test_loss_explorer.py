@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 from eacbook.book.widgets.losses import detection_text, loss_view
 
 NAME = "04_losses.ipynb"
+pytestmark = pytest.mark.xdist_group(NAME)
 
 
 @pytest.fixture

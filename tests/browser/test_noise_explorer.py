@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 import eacbook as eb
 from eacbook.book.widgets.noise import HUMAN, noise_for, noise_picture
 
+NAME = "01_label_noise.ipynb"
+pytestmark = pytest.mark.xdist_group(NAME)
 SHOWN = torch.arange(18)
 
 
@@ -19,7 +21,7 @@ def drawn():
 @pytest.fixture
 def explorer(run_notebook, drawn):
     """The explorer without noise."""
-    box = run_notebook("01_label_noise.ipynb").locator(".noise-explorer")
+    box = run_notebook(NAME).locator(".noise-explorer")
     press(box.get_by_role("combobox"), "Home")
     expect(box.get_by_role("slider")).to_be_visible()
     press(box.get_by_role("slider"), "Home")

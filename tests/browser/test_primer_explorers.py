@@ -1,5 +1,6 @@
 """The two explorers of notebook 0, moved by keyboard: each control brings the picture it should."""
 
+import pytest
 from laboratory import assert_shows, press
 from playwright.sync_api import expect
 
@@ -8,6 +9,7 @@ from eacbook.book.widgets.softmax import softmax_view
 from eacbook.data.faces import synthetic_faces
 
 NAME = "00_primer.ipynb"
+pytestmark = pytest.mark.xdist_group(NAME)
 CLASSES = ["happiness", "neutral", "fear"]
 
 
