@@ -26,8 +26,8 @@ help:           ## show these lines
 demo: $(CORE)   ## train baseline and EAC on synthetic faces with 30 % wrong labels: table and report
 	$(BIN)/eacbook demo $(ARGS)
 
-lab: $(LAB)     ## open JupyterLab on the first notebook
-	$(BIN)/eacbook lab
+lab: $(LAB)     ## open JupyterLab on the first notebook (ARGS="--no-browser --allow-root": its options)
+	$(BIN)/eacbook lab -- $(ARGS)
 
 check: $(READY) ## the check before a commit: style, types, direction of imports, fast tests
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NOISE_KINDS = "symmetric, pair, or annotator (one person's vote; needs a set with votes)"
 LESS_MEMORY = "take a smaller --size or --batch-size, fewer images (--limit) or fewer --workers"
-FIRST_NOTEBOOK = Path("notebooks/01_label_noise.ipynb")
+FIRST_NOTEBOOK = Path("notebooks/00_primer.ipynb")
 
 # If a photograph is larger than this, the server closes the connection to the kernel without a message.
 # JupyterLab's own limit is 10 MB. With a larger limit, the explorer can report that a file is too large.
@@ -238,7 +238,12 @@ def build_parser() -> argparse.ArgumentParser:
     runs = _add(commands, "runs", _runs, "List the stored runs.", "eacbook runs --folder runs")
     _add_folder(runs)
 
-    _add(commands, "lab", _lab, "Open JupyterLab on the first notebook.", "eacbook lab")
+    lab = _add(
+        commands, "lab", _lab, "Open JupyterLab on the first notebook.",
+        "eacbook lab\n  eacbook lab -- --no-browser --port=8890   # on another machine\n"
+        "  eacbook lab -- --allow-root               # in a container",
+    )  # fmt: skip
+    lab.add_argument("options", nargs="*", metavar="-- OPTIONS", help="options of JupyterLab")
     return parser
 
 
@@ -412,14 +417,15 @@ def _runs(options: argparse.Namespace) -> None:
     print(terminal.text_table(run_rows(places)))
 
 
-def _lab(options: argparse.Namespace) -> None:
+def _lab(options: argparse.Namespace) -> int:
     if not FIRST_NOTEBOOK.is_file():
         raise InputError(f"{FIRST_NOTEBOOK} is not here; run this in a clone of the repository")
     if importlib.util.find_spec("jupyterlab") is None:
         raise InputError(f"JupyterLab is not installed: {install_line('lab')}")
     # The user ends JupyterLab with Ctrl-C.
     with contextlib.suppress(KeyboardInterrupt):
-        subprocess.run([*JUPYTERLAB, str(FIRST_NOTEBOOK)], check=False)
+        return subprocess.run([*JUPYTERLAB, str(FIRST_NOTEBOOK), *options.options]).returncode
+    return 0
 
 
 def _whole(text: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import ROOT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -289,3 +290,13 @@ def test_the_package_is_the_command():
         [sys.executable, "-m", "eacbook", "--help"], capture_output=True, text=True, check=True
     ).stdout
     assert re.findall(r"^    (\w+)  ", shown, re.MULTILINE) == COMMANDS
+
+
+def test_lab_gives_its_options_to_jupyterlab_and_ends_as_it_did(monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    says_what_it_got = "import sys; print(sys.argv[1:]); sys.exit(3)"
+    monkeypatch.setattr(cli, "JUPYTERLAB", [sys.executable, "-c", says_what_it_got])
+    assert cli.main(["lab", "--", "--no-browser", "--port=8890"]) == 3
+    got = ["notebooks/00_primer.ipynb", "--no-browser", "--port=8890"]
+    assert capfd.readouterr().out.strip().replace("\\\\", "/") == str(got)
