@@ -241,6 +241,25 @@ def audit() -> list[str]:
     return lines
 
 
+def trials() -> list[str]:
+    """What the self-test said of the planted labels, and what then was true of the others."""
+    tried = [
+        pd.DataFrame(setting["rows"])
+        for setting in json.loads((RESULTS / "audit.json").read_text())["rows"]
+        if setting["setting"].startswith("self-test")
+    ]
+    lines = [
+        "| part of the list | planted labels found | other wrong labels found | in the interval |",
+        "|---|---|---|---|",
+    ]
+    for first, rows in pd.concat(tried).groupby("first"):
+        planted, true = (rows["found"] / rows["planted"]).mean(), rows["truth"].mean()
+        shares = [f"first {100 * first:.0f} %", f"{100 * planted:.0f} %", f"{100 * true:.0f} %"]
+        held = f"{rows['within'].sum()} of {len(rows)}"
+        lines.append("| " + " | ".join([*shares, held]) + " |")
+    return lines
+
+
 def kind_of_noise(name: str) -> str:
     kind, _, percent = name.partition("-")
     return f"{percent} % {kind}" if percent else "annotators'"
@@ -252,6 +271,7 @@ FILLED: dict[str, Callable[[], list[str]]] = {
     "paired": paired,
     "methods of the paper": methods_of_the_paper,
     "audit": audit,
+    "trials": trials,
     "later relabelling": later_relabelling,
     "where each fails": where_each_fails,
     "ablation": ablation,
@@ -273,7 +293,10 @@ def fill(text: str) -> str:
             f"{prefix}<!-- end -->",
         ])  # fmt: skip
 
-    return MARK.sub(filled, text)
+    text, count = MARK.subn(filled, text)
+    if count != text.count("<!-- filled: "):
+        raise ValueError("a place to fill has another form than <!-- filled: a name --> ... <!-- end -->")
+    return text
 
 
 def main() -> None:

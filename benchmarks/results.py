@@ -25,8 +25,10 @@ def keep(name: str, rows: list[dict], device: str | torch.device | None = None, 
     """
     device = choose_device(device)
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else device
+    # The folders of this machine say nothing to a reader.
+    words = [word if not Path(word).is_absolute() else Path(word).name for word in sys.argv]
     facts = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *words]),
         "device": f"{chip}, {os.cpu_count()} CPU cores, torch {torch.__version__}",
         "threads": torch.get_num_threads(),
         **facts,

@@ -313,11 +313,22 @@ check_region_share(my_region_share)
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("03", "share inside", guess)
 
-from eacbook.evaluation.attention import region_share
+from torch.nn.functional import adaptive_avg_pool2d
+
+
+def our_region_share(attention, inside):
+    return (attention * inside).sum() / attention.sum()
+
+
+share_of = yours_or_ours(my_region_share, our_region_share, check_region_share)
 
 
 def score(record):
-    return region_share(record.attention, faces.train.drawn.region_masks(record.rows).any(1))
+    """The share for each epoch and face."""
+    attention = record.attention.clamp(min=0)
+    masks = faces.train.drawn.region_masks(record.rows).any(1)
+    inside = adaptive_avg_pool2d(masks[:, None].float(), attention.shape[-2:])[:, 0]
+    return torch.stack([torch.stack([*map(share_of, maps, inside)]) for maps in attention])
 
 
 scores = right_and_wrong(score)

@@ -291,13 +291,20 @@ prediction("05", "suspects", guess)
 
 import pandas as pd
 
+from eacbook.book.exercises import yours_or_ours
 from eacbook.evaluation.evaluate import precision_and_recall
+
+
+def our_suspects(neighbours, given):
+    return given[neighbours].mode(1).values != given
+
+
+suspects_of = yours_or_ours(my_suspects, our_suspects, check_suspects)
 
 
 def found_by(record, epoch):
     """Precision and recall of the suspects by the features of an epoch."""
-    nearest = neighbours_of(record.features[epoch - 1])
-    suspected = record.given[nearest].mode(1).values != record.given
+    suspected = suspects_of(neighbours_of(record.features[epoch - 1]), record.given)
     return precision_and_recall(suspected, record.wrong)
 
 
