@@ -295,7 +295,9 @@ def fill(text: str) -> str:
 
     text, count = MARK.subn(filled, text)
     if count != text.count("<!-- filled: "):
-        raise ValueError("a place to fill has another form than <!-- filled: a name --> ... <!-- end -->")
+        raise ValueError(
+            "a place to fill has another form than <!-- filled: a name --> ... <!-- end -->"
+        )
     return text
 
 
