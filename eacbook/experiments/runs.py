@@ -266,6 +266,9 @@ _COLUMNS = ("epoch", "learning_rate", "loss", "test_accuracy", "seconds")
 _SHARES = ("memorised", "recovered")
 """Shares that every row and the summary have; None where no label is wrong."""
 
+_ACCURACIES = ("test_accuracy", "mean_class_accuracy", "validation_accuracy")
+"""Shares, too. Not every run has all of them."""
+
 _CONFUSION = "confusion_matrix"
 """Numbers of test faces ``[K,K]``. Runs that were stored by 0.1 and early 0.2 have neither it nor the
 mean_class_accuracy of rows and summary."""
@@ -285,18 +288,23 @@ def _check_facts(facts: dict) -> None:
     _check_kind(made, dict, "made")
     if str(made.get("device")).startswith("cuda") and "deterministic" not in made:
         raise ValueError("a GPU trained it before eacbook was deterministic there")
-    optional = {"chosen_epoch": facts.get("chosen_epoch"), "noise.rate": noise.get("rate")}
+    rows, epoch = facts["rows"], facts.get("chosen_epoch")
+    epochs = facts["summary"]["epochs"]
+    if not rows or epochs != len(rows):
+        raise ValueError(f"its rows are of {len(rows)} epochs, its summary of {epochs}")
+    if epoch is not None:
+        _check_kind(epoch, int, "chosen_epoch")
+        if not 1 <= epoch <= len(rows):
+            raise ValueError(f"chosen_epoch is {epoch}, and there are {len(rows)} epochs")
+    optional = {"noise.rate": noise.get("rate")}
     for where, value in (optional | facts["summary"]).items():
         if value is not None:
             _check_kind(value, float, where)
-    for row in facts["rows"]:
+    for row in rows:
         _check_kind(row, dict, "rows")
         for name in _COLUMNS:
             _check_kind(row.get(name), float, f"rows.{name}")
         _check_shares(row, "rows")
-        for name in ("mean_class_accuracy", "validation_accuracy"):
-            if name in row:
-                _check_kind(row[name], float, f"rows.{name}")
     _check_shares(facts["summary"], "summary")
     if facts.get(_CONFUSION) is not None:
         _check_confusion_matrix(facts)
@@ -306,8 +314,13 @@ def _check_shares(part: dict, where: str) -> None:
     for name in _SHARES:
         if name not in part:
             raise ValueError(f"it lacks {where}.{name}")
-        if part[name] is not None:
-            _check_kind(part[name], float, f"{where}.{name}")
+    for name in (*_SHARES, *_ACCURACIES):
+        value = part.get(name)
+        if value is None:
+            continue
+        _check_kind(value, float, f"{where}.{name}")
+        if not 0 <= value <= 1:
+            raise ValueError(f"{where}.{name} is {value}, not from 0 to 1")
 
 
 def _check_confusion_matrix(facts: dict) -> None:
@@ -325,8 +338,6 @@ def _check_confusion_matrix(facts: dict) -> None:
             if count < 0:
                 raise ValueError(f"{_CONFUSION} holds {count}, not a number of faces")
     epoch = facts.get("chosen_epoch") or len(rows)
-    if not isinstance(epoch, int) or not 1 <= epoch <= len(rows):
-        raise ValueError(f"{_CONFUSION} is of epoch {epoch}, and there are {len(rows)} epochs")
     counts = torch.tensor(matrix)
     found = {
         "test_accuracy": counts.trace().item() / max(counts.sum().item(), 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import torch
@@ -37,9 +37,13 @@ def fill_defaults(method: Method, network: str, recipe: Mapping[str, Any]) -> tu
         recipe: the fields of :class:`eacbook.training.recipe.Recipe` that were given.
 
     Raises:
-        InputError: it is not a method, or a field has another type or is out of range.
+        InputError: it is not a method, a field is unknown, has another type or is out of range.
     """
     instance("method", method, Method, "EAC()")
+    known = [field.name for field in fields(Recipe)]
+    for name in recipe:
+        if name not in known:
+            raise InputError(f"unknown argument {name!r}; the recipe has {', '.join(known)}")
     return method.for_network(network), replace(recipe_of(network), **recipe)
 
 

@@ -212,6 +212,20 @@ def test_votes_can_be_given(tmp_path):
     assert len(load_faces(tmp_path / "out").train) == 3
 
 
+def test_each_split_may_use_the_same_names(tmp_path):
+    root = write_folders(tmp_path / "in")
+    expected = ferplus.prepare(root, tmp_path / "expected")["notes"]["kept"]
+    for folder in FOLDERS.values():
+        table = root / folder / "label.csv"
+        text = table.read_text()
+        for number, path in enumerate(sorted((root / folder).glob("*.png"))):
+            path.rename(root / folder / f"{number}.png")
+            text = text.replace(path.name, f"{number}.png")
+        table.write_text(text)
+    assert ferplus.prepare(root, tmp_path / "out")["notes"]["kept"] == expected
+    assert len(load_faces(tmp_path / "out").train) == sum(n["train"] for n in expected.values())
+
+
 @pytest.mark.parametrize("labels", ["majority", "most-voted"])
 @pytest.mark.parametrize("num_classes", [7, 8])
 def test_what_is_kept_and_dropped_is_counted(tmp_path, labels, num_classes):

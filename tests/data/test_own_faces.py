@@ -271,7 +271,8 @@ REFUSED = {
         lambda here: (write_classes(here / "faces", ("happy",)), {}), "only happiness, expected",
     ),
     "one picture": (
-        lambda here: (write_classes(here / "faces", count=1), {}), "cannot be split into train and",
+        lambda here: (write_classes(here / "faces", count=1), {}),
+        "cannot be split into train and test: class .* has 1 picture, expected at least 2",
     ),
     "one person": (
         lambda here: (write_classes(here / "faces", count=2), {"person": r"S(\d+)_"}),
@@ -413,6 +414,9 @@ LAYOUTS = {
     "Training, PublicTest, PrivateTest": ("Training", "PrivateTest", "PublicTest"),
     "FERPlus's": ("FER2013Train", "FER2013Test", "FER2013Valid"),
     "sets": ("train_set", "test_set", "val_set"),
+    "AffectNet by class": ("train_class", "val_class"),
+    "images": ("train_images", "test_images", "dev_images"),
+    "data": ("Training Data", "eval-data"),
 }
 
 

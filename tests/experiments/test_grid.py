@@ -306,7 +306,12 @@ def test_each_gpu_has_a_worker(monkeypatch):
     assert workers_here(None, "resnet50").count == 4
 
 
-def outcome_of(folder, cell, rows=(), **figures):
+def a_row(epoch, **figures):
+    row = {"epoch": epoch, "test_accuracy": 0.5, "memorised": 0.1, "recovered": 0.8}
+    return row | {"learning_rate": 0.1, "loss": 1, "seconds": 2} | figures
+
+
+def outcome_of(folder, cell, rows=None, **figures):
     """A stored run with these figures."""
     name = f"{cell.name.replace(':', '-')}-{cell.rate}-{cell.recipe.seed}"
     (folder / name).mkdir()
@@ -314,8 +319,9 @@ def outcome_of(folder, cell, rows=(), **figures):
         "method": {"name": cell.method.name}, "data": {"name": "faces", "train": 96}, "noise": {},
         "network": {"name": "tiny"}, "recipe": {"seed": cell.recipe.seed},
     }  # fmt: skip
-    summary = dict.fromkeys(FIGURES, 0.5) | {"epochs": 2} | figures
-    facts = {"settings": settings, "rows": [*rows], "summary": summary, "checksums": {}}
+    rows = rows or [a_row(epoch) for epoch in (1, 2)]
+    summary = dict.fromkeys(FIGURES, 0.5) | {"epochs": len(rows)} | figures
+    facts = {"settings": settings, "rows": rows, "summary": summary, "checksums": {}}
     write_json(folder / name / "run.json", facts)
     return CellResult(cell, name)
 
@@ -361,10 +367,9 @@ def test_table_by_hand(ferplus, tmp_path):
 
 def test_the_baseline_is_also_shown_at_its_best_validation_epoch(stripes, tmp_path):
     rows = [
-        {"epoch": epoch, "validation_accuracy": validation, "test_accuracy": test, "memorised": 0.1,
-         "recovered": 0.8, "learning_rate": 0.1, "loss": 1, "seconds": 2}
+        a_row(epoch, validation_accuracy=validation, test_accuracy=test)
         for epoch, validation, test in [(1, 0.5, 0.9), (2, 0.7, 0.6), (3, 0.7, 0.8), (4, 0.4, 0.5)]
-    ]  # fmt: skip
+    ]
     cells = make_cells(["baseline", "eac"], [0.1], [stripes], **QUICK)
     results = [outcome_of(tmp_path, cell, rows=rows) for cell in cells]
     table = cells_table(results, tmp_path)

@@ -363,6 +363,8 @@ CHANGES = [
     ("settings.method.name", None), ("settings.method.name", "\ud800"), ("settings.data.train", {}),
     ("settings.data.train", 10**400), ("settings.network.name", []), ("settings.recipe.seed", True),
     ("rows", {}), ("rows", [3]), ("rows", [{}]), ("rows", [{"test_accuracy": []}]),
+    ("rows", []), ("summary.epochs", 10**18), ("summary.test_accuracy", 17.0),
+    ("chosen_epoch", 99), ("chosen_epoch", -3), ("chosen_epoch", 1.5), ("chosen_epoch", 0),
     ("summary", []), ("summary.test_accuracy", None),
     ("summary.test_accuracy", float("nan")), ("summary.memorised", 10**400),
     ("summary.recovered", "x"), ("checksums", None), ("chosen_epoch", "last"),

@@ -628,7 +628,9 @@ def test_a_recipe_that_is_none_is_refused(name, value, message):
 
 
 def test_an_unknown_field_of_the_recipe_is_refused(faces, noisy):
-    with pytest.raises(TypeError, match="learning_rat"):
+    with pytest.raises(
+        InputError, match="unknown argument 'learning_rat'; the recipe has epochs, "
+    ):
         train(Baseline(), small_network(), faces, noisy, learning_rat=1e-3)
 
 

@@ -160,7 +160,7 @@ def gzipped_table(file: BinaryIO, name: str) -> Files:
         file.seek(0)
         return checked(gzip.GzipFile(fileobj=file), name)
 
-    return Files([(name.removesuffix(".gz"), opener)])
+    return Files([(name[:-3] if name.lower().endswith(".gz") else name, opener)])
 
 
 def list_entries(archive, source: str, entries: Callable) -> Files:

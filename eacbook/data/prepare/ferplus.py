@@ -172,9 +172,10 @@ def open_ferplus(source: Path) -> AbstractContextManager[Files]:
 
 
 def repeated(faces: Iterable[Face]) -> set[int]:
-    """Rows whose image name occurs again later. FERPlus's tools keep the image of the last row."""
-    last = {face.file: row for row, face in enumerate(faces)}
-    return {row for row, face in enumerate(faces) if last[face.file] != row}
+    """Rows whose image name occurs again later in their split. FERPlus's tools, which write a folder
+    for each split, keep the image of the last row."""
+    last = {(face.split, face.file): row for row, face in enumerate(faces)}
+    return {row for row, face in enumerate(faces) if last[face.split, face.file] != row}
 
 
 def read_ferplus(files: Files, source: Path, votes: Path | None):

@@ -49,12 +49,28 @@ SYNONYMS = {
 }
 MEANING = {word: name for name, words in SYNONYMS.items() for word in (name, *words)}
 
+SPLIT_WORDS = {
+    "train": ("train", "training", "fertrain"),
+    "validation": (
+        "val",
+        "valid",
+        "validate",
+        "validation",
+        "dev",
+        "eval",
+        "publictest",
+        "fervalid",
+    ),
+    "test": ("test", "testing", "privatetest", "fertest"),
+}
+# What a folder's name may say after that: "Train-Set", "train_images".
+SPLIT_ENDINGS = ("", "set", "data", "dataset", "class", "classes", "image", "images", "img", "imgs")
 # Letters only, in lower case: "train_set" and "Train-Set" are "trainset".
 SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training", "trainset", "trainingset", "fertrain"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "valset", "validset"), "validation"),
-    **dict.fromkeys(("validationset", "publictest", "fervalid"), "validation"),
-    **dict.fromkeys(("test", "testing", "testset", "testingset", "privatetest", "fertest"), "test"),
+    begin + end: split
+    for split, words in SPLIT_WORDS.items()
+    for begin in words
+    for end in SPLIT_ENDINGS
 }
 SIZE, TEST_SHARE = 112, 0.2
 
@@ -370,6 +386,13 @@ def split_pictures(
         if persons:
             check_persons(splits, persons, source)
         return splits
+    fewest, count = Counter(labels).most_common()[-1]
+    if persons is None and count < 2:
+        folder = pictures[labels.index(fewest)].folder
+        raise InputError(
+            f"{source} cannot be split into train and test: class {folder} has 1 picture, expected at "
+            "least 2"
+        )
     try:
         if persons is None:
             # With few pictures, a share of them can be less than one of every class.
@@ -378,7 +401,7 @@ def split_pictures(
         else:
             draw = GroupShuffleSplit(n_splits=1, test_size=test, random_state=seed)
             _, chosen = next(draw.split(rows, groups=persons))
-    except ValueError as error:  # scikit-learn's message names the class or share that is too small
+    except ValueError as error:  # scikit-learn's message names the share that is too small
         raise InputError(f"{source} cannot be split into train and test: {error}") from error
     chosen = set(chosen)
     return ["test" if row in chosen else "train" for row in rows]
