@@ -79,12 +79,14 @@ class Applied:
         classes: names of the classes.
         decided: how often each decision was taken.
         changes: all changes, in the order of the rows.
+        splits: the splits that could be changed.
     """
 
     out: Path
     classes: tuple[str, ...]
     decided: Counter[str]
     changes: tuple[Change, ...]
+    splits: tuple[str, ...]
 
     def __str__(self) -> str:
         done = [change for change in self.changes if change.applied]
@@ -97,9 +99,10 @@ class Applied:
             f"dropped: {dropped}. {CHANGES} in it lists each of them.",
         ]
         for split, count in left.items():
+            why = f"Cleaning a {split} split by the opinion of a model flatters the model. "
             lines.append(
-                f"{split}: {count} decision{'s' if count > 1 else ''} not applied. Cleaning a {split} "
-                f"split by the opinion of a model flatters the model; --splits train {split} does it."
+                f"{split}: {count} decision{'s' if count > 1 else ''} not applied. "
+                f"{'' if split == 'train' else why}--splits {' '.join([*self.splits, split])} does it."
             )
         return "\n".join(lines)
 
@@ -132,6 +135,8 @@ def apply_decisions(
         raise InputError(f"{out} exists already; remove it or choose another --out")
     for name in splits:
         choice("split", name, SPLITS)
+    if decisions.is_dir():
+        raise InputError(f"--apply {decisions} is a folder, expected the file decisions.csv")
     folder = find_set(decisions, source)
     load_all(folder)  # checks that the files are those that were prepared
     description = read_description(folder / DESCRIPTION)
@@ -143,9 +148,8 @@ def apply_decisions(
         if one.decision == DROP or (one.decision == RELABEL and one.label != rows[one.row].label)
     ]
     _check_what_is_left(rows, changes, description["classes"])
-    applied = Applied(
-        out, description["classes"], Counter(one.decision for one in read), tuple(changes)
-    )
+    decided = Counter(one.decision for one in read)
+    applied = Applied(out, description["classes"], decided, tuple(changes), tuple(splits))
     _write_copy(folder, out, rows, applied, description)
     return applied
 

@@ -95,6 +95,8 @@ def write_page(
         },
         "settings": [[str(name), str(value)] for name, value in report.settings.items()],
         "training": len(training),
+        # The training saw these pictures, too: their loss is known.
+        "drawnSplit": any(one.mean_loss is not None for one in held_out),
         "listed": len(listed),
         "rows": _rows(shown),
         "scores": _scores(listed, report.suspects, place),

@@ -103,13 +103,11 @@ def make_plan(
     Raises:
         InputError: a value is unknown or out of range, or the set has too few pictures for the folds.
     """
-    if quick and network not in (None, SMALL):
-        raise InputError(f"--quick means --network {SMALL}, and --network is {network}")
+    check_choices(network, quick, epochs, folds)
     if network is None:
         network = FACES if not quick and find_spec(PACKAGE) else SMALL
-    entry = NETWORKS[choice("network", network, NETWORKS)]
+    entry = NETWORKS[network]
     seed = seed_number("seed", seed)
-    folds = whole_number("folds", folds)
     on_cpu = choose_device(device).type == "cpu"
     recipe: dict[str, Any] = {**(entry.laptop if on_cpu else {}), "seed": seed}
     if network == SMALL and found.image_size > SMALL_SIZE:
@@ -117,17 +115,25 @@ def make_plan(
     full = replace(recipe_of(network), **recipe)
     steps = len(split_batches(len(found.trained), full.batch_size))
     least = math.ceil(LEAST_STEPS / steps)
-    recipe["epochs"] = (
-        max(full.epochs, least) if epochs is None else whole_number("epochs", epochs, 1)
-    )
+    recipe["epochs"] = max(full.epochs, least) if epochs is None else epochs
     _check_folds(found, folds)
     weights = "dlib" if network == FACES else None
     return Plan(network, weights, recipe, folds, device)
 
 
-def _check_folds(found: AuditSet, folds: int) -> None:
-    if folds == 1:
+def check_choices(network: str | None, quick: bool, epochs: int | None, folds: int) -> None:
+    """Check what :func:`make_plan` is asked for, as far as this needs no set."""
+    if network is not None:
+        choice("network", network, NETWORKS)
+    if quick and network not in (None, SMALL):
+        raise InputError(f"--quick means --network {SMALL}, and --network is {network}")
+    if epochs is not None:
+        whole_number("epochs", epochs, 1)
+    if whole_number("folds", folds) == 1:
         raise InputError("folds must be 0 (one training) or at least 2, got 1")
+
+
+def _check_folds(found: AuditSet, folds: int) -> None:
     counts = found.given[found.trained].bincount(minlength=found.num_classes)
     fewest = int(counts.argmin())
     if folds > counts[fewest]:

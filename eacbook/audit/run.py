@@ -15,7 +15,7 @@ from eacbook.audit.duplicates import find_duplicates
 from eacbook.audit.files import DATA, FACTS, RUNS, TABLE, facts_of, read_facts, table_of
 from eacbook.audit.matrix import estimate_matrix
 from eacbook.audit.page import first_of, write_page
-from eacbook.audit.plan import Plan, estimate, make_plan
+from eacbook.audit.plan import Plan, check_choices, estimate, make_plan
 from eacbook.audit.report import AuditReport, SelfTest, Suspect
 from eacbook.audit.scores import SHOWN, Scores, attention_of_both, score_labels
 from eacbook.audit.self_test import run_self_test
@@ -60,6 +60,9 @@ def audit(
     load("sklearn")  # before anything is written
     source, out = Path(path_name("the source", source)), Path(path_name("--out", out))
     seed = seed_number("seed", seed)
+    check_choices(
+        network, quick, epochs, folds
+    )  # before pictures are prepared, which may take long
     _check_folders(source, out)
     prepared = source
     if not is_prepared(source):
@@ -147,7 +150,8 @@ def describe_self_test(tested: SelfTest) -> str:
         f"  first {share:.0%} of the list: {found.count} found ({found.low:.0%} to {found.high:.0%})"
         for share, found in tested.found.items()
     ]
-    return "\n".join([f"Self-test: {tested.planted} labels were made wrong on purpose.", *lines])
+    labels = "1 label was" if tested.planted == 1 else f"{tested.planted} labels were"
+    return "\n".join([f"Self-test: {labels} made wrong on purpose.", *lines])
 
 
 def _intention(found: AuditSet, plan: Plan) -> str:
@@ -156,7 +160,7 @@ def _intention(found: AuditSet, plan: Plan) -> str:
     return (
         f"{found.name}: {len(found):,} pictures, {len(found.trained):,} of them to train on, "
         f"{found.num_classes} classes.\n"
-        f"Self-test and audit with {plan.network}, {plan.epochs} epochs: {trainings} each{persons}."
+        f"Self-test and audit with {plan.network}, epochs: {plan.epochs}, {trainings} each{persons}."
     )
 
 

@@ -22,6 +22,7 @@ from eacbook.audit.plan import Plan
 from eacbook.audit.source import AuditSet
 from eacbook.augment.normalise import normalise
 from eacbook.data.images import Images, fetch
+from eacbook.errors import InputError
 from eacbook.experiments.runs import find_or_train
 from eacbook.extras import load
 from eacbook.methods.eac import EAC
@@ -139,6 +140,9 @@ def split_folds(found: AuditSet, plan: Plan) -> list[Tensor]:
 
     Returns:
         For every fold the rows that it holds out, int64 ``[n]``.
+
+    Raises:
+        InputError: the other folds hold no picture of a class that a fold holds.
     """
     selection = load("sklearn.model_selection")
     rows = found.trained
@@ -150,7 +154,17 @@ def split_folds(found: AuditSet, plan: Plan) -> list[Tensor]:
     else:
         persons = [found.persons[row] for row in rows.tolist()]
         parts = selection.StratifiedGroupKFold(**options).split(labels, labels, persons)
-    return [rows[torch.from_numpy(np.asarray(held_out))] for _, held_out in parts]
+    folds = []
+    for others, held_out in parts:
+        unseen = set(labels[held_out].tolist()) - set(labels[others].tolist())
+        if unseen:
+            name = found.classes[min(unseen)]
+            raise InputError(
+                f"{plan.folds} folds leave class {name} out of a training, because too few persons have "
+                "it: use fewer folds, or one training"
+            )
+        folds.append(rows[torch.from_numpy(np.asarray(held_out))])
+    return folds
 
 
 class _QuietProgress(Progress):

@@ -76,7 +76,8 @@ def read_picture(
     except InputError:
         raise
     except Exception as error:  # Pillow raises the errors of its codecs: struct.error...
-        kinds, why = " or ".join(formats), shortened(str(error), 120)
+        # Pillow knows no name: "cannot identify image file <_io.BytesIO object at 0x7f06...>".
+        kinds, why = " or ".join(formats), shortened(str(error).partition(" <_io")[0], 120)
         raise InputError(f"{name} does not decode as {kinds} ({why})") from error
 
 

@@ -100,6 +100,26 @@ def cells_table(results: Sequence[CellResult], folder: str | Path) -> pandas.Dat
     return pandas.DataFrame(rows).astype(dict.fromkeys([*FIGURES, "paper"], float))
 
 
+def confusion_table(results: Sequence[CellResult], folder: str | Path) -> pandas.DataFrame:
+    """How many test faces of each true class got each prediction, a row for each pair of classes.
+
+    The faces are summed over the seeds.
+    """
+    keys = ["data", "noise", "method", "true", "predicted"]
+    rows = []
+    for result in results:
+        matrix = (
+            read_facts(Path(folder) / result.run).get("confusion_matrix") if result.run else None
+        )
+        faces = faces_of(result.cell.data, result.cell.limit)
+        for true, line in zip(faces.classes, matrix or (), strict=False):
+            pairs = zip(faces.classes, line, strict=True)
+            of_cell = (faces.name, result.cell.noise, result.cell.name, true)
+            rows += [(*of_cell, predicted, count) for predicted, count in pairs]
+    table = pandas.DataFrame(rows, columns=[*keys, "faces"])
+    return table.groupby(keys, sort=False, as_index=False)["faces"].sum()
+
+
 def _stopped_early(rows: Sequence[dict]) -> dict:
     """The figures of a network that is kept as :class:`eacbook.training.hooks.EarlyStopping` does."""
     if not rows or not all("validation_accuracy" in row for row in rows):
@@ -217,7 +237,7 @@ def show(results: Sequence[CellResult], folder: str | Path, out: str | Path) -> 
     Args:
         results: from :func:`eacbook.experiments.grid.run_grid`.
         folder: the folder of the runs.
-        out: folder for ``table.html``, ``.md``, ``.tex``, ``.csv`` and ``cells.csv``.
+        out: folder for ``table.html``, ``.md``, ``.tex``, ``.csv``, ``cells.csv`` and ``confusion.csv``.
 
     Raises:
         InputError: there is no result.
@@ -237,6 +257,7 @@ def show(results: Sequence[CellResult], folder: str | Path, out: str | Path) -> 
         parts.append((name, shown_table(of_name), told))
         pages.append((name, shown_table(of_name, by_class=True), told))
     write_text(out / "cells.csv", cells.to_csv(index=False))
+    write_text(out / "confusion.csv", confusion_table(results, folder).to_csv(index=False))
     write_text(out / "table.csv", summary.to_csv(index=False))
     write_text(out / "table.md", _markdown(how, parts))
     write_text(out / "table.tex", _latex(how, parts))

@@ -59,8 +59,12 @@ def probability_of_larger(values: Tensor, mixture: Tensor) -> Tensor:
         mixture: ``[2,3]``.
     """
     mixture = mixture.to(values)
-    larger = int((mixture[:, 0] / mixture[:, :2].sum(1)).argmax())
+    larger = (mixture[:, 0] / mixture[:, :2].sum(1)).argmax().view(1)
+
+    def of_larger(places: Tensor) -> Tensor:
+        # Indexing with square brackets would wait for a GPU.
+        return log_densities(places, mixture).softmax(0).index_select(0, larger).squeeze(0)
+
     grid = torch.linspace(CLIP, 1 - CLIP, PLACES, dtype=values.dtype, device=values.device)
-    best = grid[log_densities(grid, mixture).softmax(0)[larger].argmax()]
-    inside = torch.minimum(values.clamp(CLIP, 1 - CLIP), best)
-    return log_densities(inside, mixture).softmax(0)[larger]
+    best = grid.index_select(0, of_larger(grid).argmax().view(1))
+    return of_larger(torch.minimum(values.clamp(CLIP, 1 - CLIP), best))

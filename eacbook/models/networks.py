@@ -232,11 +232,12 @@ def copy_with_new_randomness(network: nn.Module, seed: int) -> nn.Module:
     """A copy of a network whose random weights are drawn anew; loaded weights stay.
 
     A classifier always gets new random weights, so that the copy is never equal to the network. In a
-    network of your own, only :func:`build_network` could tell which weights are random: there the linear
-    layers are drawn anew, and the rest stays.
+    network of your own, only :func:`build_network` could tell which weights are random. There the
+    classifier is drawn anew, and the rest stays: ``fc`` if there is one, else the last linear layer or
+    convolution.
 
     Raises:
-        InputError: it is a network of your own without a linear layer, or it cannot be copied.
+        InputError: it is a network of your own without such a layer, or it cannot be copied.
     """
     try:
         peer = copy.deepcopy(network)
@@ -252,15 +253,18 @@ def copy_with_new_randomness(network: nn.Module, seed: int) -> nn.Module:
             if name.startswith("fc.") or not loaded & {name, name.removeprefix("backbone.")}:
                 state[name].copy_(tensor)
         return peer
-    layers = [module for module in peer.modules() if isinstance(module, nn.Linear)]
-    if not layers:
+    drawable = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    layers = [module for module in peer.modules() if isinstance(module, drawable)]
+    classifier = getattr(peer, "fc", None)
+    if not isinstance(classifier, drawable):
+        classifier = layers[-1] if layers else None
+    if classifier is None:
         raise InputError(
-            f"the network {network_name(network)} has no linear layer: a second network would be equal "
-            "to the first one"
+            f"the network {network_name(network)} has no linear layer and no convolution: a second "
+            "network would be equal to the first one"
         )
     with seeded(seed):
-        for layer in layers:
-            layer.reset_parameters()
+        classifier.reset_parameters()
     return peer
 
 

@@ -263,8 +263,8 @@ claim("The baseline's maps differed less in one of the first ten epochs.", basel
 
 # %% [markdown]
 # EAC's maps agree with their mirror images from early on. It is trained for that, so this only proves that
-# the training works. The baseline's maps come nearest in the first third. Then they differ more and more.
-# This is true for right labels, too, and before the baseline memorises much. So memorising is not the only
+# the training works. The baseline's maps come nearest in the first third. Then, in the saved run, they
+# differ more and more. There this is true for right labels, too, and before the baseline memorises much. So memorising is not the only
 # reason. Look at the numbers below the figure. Do wrong labels end above right ones? That would fit the idea
 # that the network remembers a wrong label by details on one side of the picture. It would not prove it: there
 # are 14 faces of each kind for each seed.

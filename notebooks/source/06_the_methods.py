@@ -303,8 +303,8 @@ say(f"Of all labels, {now_right[-1]:.0%} are right. Of the given labels, {1 - RA
 epoch_curves({"scn": {"labels that are right": now_right[None]}}, "share of the labels", level=("as given", 1 - RATE))
 
 # %% [markdown]
-# The first changes may help. But at that time, the network recognises only a little more than half of the
-# test faces. SCN goes on. If it changes a right label, this label teaches the network the next mistake. So
+# The first changes may help. But at that time, in the saved run, the network recognises only a little more
+# than half of the test faces. SCN goes on. If it changes a right label, this label teaches the network the next mistake. So
 # one mistake leads to more of the same kind: whatever a face shows, it gets one of two labels. With such
 # labels, it is no wonder that SCN ends below the baseline.
 #

@@ -494,8 +494,8 @@ for name in others:
     print(f"30 %, EAC minus {name:10}: {mean:+5.1f} ± {error:.1f}, better in {better} of 5 seeds")
 
 # %% [markdown]
-# Here are these differences for all three rates, and for the baseline that is stopped early: the mean, its standard
-# error, and the number of seeds in which EAC is better. In bold are those beyond the limit that we explain below.
+# Here are these differences for all three rates, and for the baseline that is stopped early. Each cell has the mean,
+# its standard error, and the number of seeds in which EAC is better. In bold are those beyond the limit that we explain below.
 #
 # <!-- filled: paired -->
 # | EAC minus | 10 % | 20 % | 30 % |

@@ -127,7 +127,7 @@ def test_a_bad_line_gets_one_sentence_and_writes_nothing(stripes, tmp_path, line
         (lambda path: path.write_bytes(b"\xff\xfe\0"), "is not a UTF-8 text"),
         (lambda path: path.write_text('set,row,file,decision,label\n"a'), "is not a CSV file"),
         (lambda path: path.write_text(",".join(HEADER) + "\n" + "x" * 200_000), "not a CSV file"),
-        (lambda path: path.mkdir(), "cannot be read"),
+        (lambda path: path.mkdir(), "is a folder, expected the file decisions.csv"),
         (lambda path: None, "cannot be read"),
     ],
 )

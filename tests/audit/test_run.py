@@ -158,7 +158,7 @@ def test_persons_are_known_from_the_paths_and_folds_respect_them(tmp_path, capsy
     folder = write_folders(tmp_path / "zoo", persons=True)
     arguments = (folder, "--quick", "--epochs", 1, "--device", "cpu", "--out", tmp_path / "audit")
     assert run(*arguments, "--person", r"(P\d+)_", "--folds", 2) == 0
-    assert "audit with tiny, 1 epochs: 2 trainings out of fold each, no person in two folds." in (
+    assert "audit with tiny, epochs: 1, 2 trainings out of fold each, no person in two folds." in (
         capsys.readouterr().out
     )
     found = load_set(tmp_path / "audit" / "data")

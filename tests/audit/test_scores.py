@@ -158,6 +158,15 @@ def test_the_interval_holds_for_other_wrong_labels_of_the_same_kind():
     assert 0.915 <= held / 500 <= 0.985
 
 
+def test_folds_that_leave_a_class_out_of_a_training_are_refused():
+    found, _ = audited()
+    persons = tuple(
+        "one" if label == 0 else f"p{row}" for row, label in enumerate(found.given.tolist())
+    )
+    with pytest.raises(InputError, match="3 folds leave class .* too few persons have it"):
+        split_folds(replace(found, persons=persons), quick_plan(folds=3))
+
+
 @pytest.mark.slow
 def test_the_self_test_trains_as_the_audit_does_and_the_same_for_the_same_seed(tmp_path):
     found, _ = audited(rate=0)

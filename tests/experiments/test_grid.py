@@ -311,7 +311,7 @@ def a_row(epoch, **figures):
     return row | {"learning_rate": 0.1, "loss": 1, "seconds": 2} | figures
 
 
-def outcome_of(folder, cell, rows=None, **figures):
+def outcome_of(folder, cell, rows=None, matrix=None, **figures):
     """A stored run with these figures."""
     name = f"{cell.name.replace(':', '-')}-{cell.rate}-{cell.recipe.seed}"
     (folder / name).mkdir()
@@ -322,7 +322,7 @@ def outcome_of(folder, cell, rows=None, **figures):
     rows = rows or [a_row(epoch) for epoch in (1, 2)]
     summary = dict.fromkeys(FIGURES, 0.5) | {"epochs": len(rows)} | figures
     facts = {"settings": settings, "rows": rows, "summary": summary, "checksums": {}}
-    write_json(folder / name / "run.json", facts)
+    write_json(folder / name / "run.json", facts | {"confusion_matrix": matrix})
     return CellResult(cell, name)
 
 
@@ -413,6 +413,17 @@ def test_written_tables(ferplus, tmp_path):
     assert r"\toprule" in latex and r"10 \% wrong labels" in latex
     comments = [line for line in latex.splitlines() if re.search(r"(?<!\\)%", line)]
     assert comments == [r"% \usepackage{booktabs}"]
+
+
+def test_confusion_is_summed_over_the_seeds(ferplus, tmp_path):
+    matrix = [[4, 1, 0], [0, 5, 0], [2, 0, 3]]
+    rows = [a_row(1), a_row(2, test_accuracy=0.8, mean_class_accuracy=0.8)]
+    cells = make_cells(["eac"], [0.1], [ferplus], [0, 1], **QUICK)
+    results = [outcome_of(tmp_path, cell, rows=rows, matrix=matrix) for cell in cells]
+    show(results, tmp_path, tmp_path / "table")
+    counts = pandas.read_csv(tmp_path / "table" / "confusion.csv")
+    assert counts["faces"].tolist() == [8, 2, 0, 0, 10, 0, 4, 0, 6]
+    assert counts[["true", "predicted"]].iloc[1].tolist() == ["class 0", "class 1"]
 
 
 def test_names_are_escaped(tmp_path):

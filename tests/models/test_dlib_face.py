@@ -157,9 +157,24 @@ def test_a_copy_of_random_weights_is_random_everywhere():
         assert torch.equal(copied[name], tensor), name
 
 
-def test_a_network_without_a_linear_layer_is_not_copied():
-    with pytest.raises(InputError, match="Conv2d has no linear layer"):
-        copy_with_new_randomness(nn.Conv2d(3, 3, 3), 0)
+@pytest.mark.parametrize(
+    ("network", "anew"),
+    [
+        (lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), "2."),
+        (lambda: nn.Sequential(nn.Conv2d(3, 5, 3), nn.Linear(5, 4), nn.Conv2d(5, 3, 1)), "2."),
+        (lambda: nn.ModuleDict({"fc": nn.Linear(4, 3), "head": nn.Linear(4, 9)}), "fc."),
+    ],
+)
+def test_a_copy_of_your_own_network_gets_a_new_classifier_alone(network, anew):
+    network = network()
+    state, copied = (n.state_dict() for n in (network, copy_with_new_randomness(network, 5)))
+    differing = {name for name in state if not torch.equal(state[name], copied[name])}
+    assert differing == {f"{anew}weight", f"{anew}bias"}
+
+
+def test_a_network_without_a_layer_to_draw_is_not_copied():
+    with pytest.raises(InputError, match="BatchNorm2d has no linear layer and no convolution"):
+        copy_with_new_randomness(nn.BatchNorm2d(3), 0)
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
