@@ -61,6 +61,7 @@ def test_wrong_labels_are_first_and_every_split_is_judged(scored):
     torch.testing.assert_close(scores.mean_loss[:120], expected.double())
 
 
+@pytest.mark.slow
 def test_a_second_audit_finds_the_run_and_gives_the_same_numbers(scored):
     found, _, scores, folder = scored
     again = score_labels(found, quick_plan(), folder)

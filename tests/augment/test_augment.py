@@ -269,6 +269,7 @@ def test_camera_noise_is_clipped_and_never_wraps_around(value):
     assert (noisy != value).any()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 9), st.sampled_from([1, 3]), st.booleans(), st.integers(0, 2**31))
 def test_any_memory_layout_gives_the_same_views(count, channels, channels_last, seed):

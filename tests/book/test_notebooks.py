@@ -22,6 +22,7 @@ def test_saved_notebooks_come_from_their_source(source):
         assert [cell.metadata for cell in saved.cells] == [cell.metadata for cell in expected.cells]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", sorted(NOTEBOOKS.glob("**/[0-9]*.ipynb")), ids=lambda p: "-".join(p.parts[-2:])
 )
@@ -34,6 +35,7 @@ def test_saved_notebooks_were_run_top_to_bottom(path):
     assert 20 <= len(saved.cells) <= 45
 
 
+@pytest.mark.slow
 def test_every_picture_of_a_saved_notebook_has_an_alternative_text():
     counts = {}
     for path in NOTEBOOKS.glob("**/[0-9]*.ipynb"):
@@ -158,6 +160,7 @@ def read(source: Path):
     return jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_no_output_that_is_compared_holds_a_trained_number(source):
     trained = Trained()

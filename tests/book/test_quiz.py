@@ -89,6 +89,7 @@ def test_what_is_not_there_gets_a_sentence():
         prediction("02", "seeds", "")
 
 
+@pytest.mark.slow
 def test_the_page_of_answers_is_that_of_the_notebooks():
     answers = notebook_script("answers")
     saved = answers.PAGE.read_text(encoding="utf-8")

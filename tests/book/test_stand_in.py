@@ -47,6 +47,7 @@ def lines_of(path, split):
     return list(csv.reader(io.StringIO(content)))
 
 
+@pytest.mark.slow
 def test_the_same_seed_packs_the_same_bytes_and_another_one_others(packed, tmp_path):
     again, other = tmp_path / "again.zip", tmp_path / "other.zip"
     pack_stand_in(again, FACES)
@@ -67,6 +68,7 @@ def test_it_has_the_layout_of_ferplus(packed):
     assert lines_of(packed, "validation")[0][0] == "fer0000140.png"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FERPLUS.is_file(), reason="no ferplus.zip: needs the reader's own copy")
 def test_a_line_reads_as_in_the_real_archive(packed):
     def form(path):
@@ -124,6 +126,7 @@ def test_votes_follow_their_odds():
     assert abs(votes[:, 0].double().mean() - 5) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: path.parent.name)
 def test_what_is_saved_of_the_notebook_was_made_with_the_stand_in(path):
     """No saved output may hold a real face."""

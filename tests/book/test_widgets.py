@@ -215,6 +215,7 @@ def test_own_photograph_is_shown_and_a_broken_one_gets_a_sentence(attention, fac
     assert attention.picture.value == before and not attention.epoch.disabled
 
 
+@pytest.mark.slow
 def test_runs_of_different_lengths_are_explored_together(faces, runs):
     trained, _ = runs
     kept = {name: values[:1] for name, values in trained["eac"].records.items()}

@@ -205,6 +205,7 @@ STARTS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data(), st.sampled_from(sorted(STARTS)))
 def test_damaged_archives_are_read_or_refused(tmp_path_factory, data, form):

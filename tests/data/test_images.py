@@ -38,6 +38,7 @@ def test_a_file_is_indexed_as_a_tensor_is(saved):
     assert torch.equal(file[mask], images[mask])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), channels=st.sampled_from([1, 3]), count=st.integers(1, 12))
 def test_fetching_is_indexing_from_memory_in_either_layout_and_from_a_file(

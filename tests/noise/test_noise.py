@@ -312,6 +312,7 @@ def labels_with_votes(draw):
     return labels, num_classes, torch.tensor(rows)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(labels_with_votes(), seeds)
 def test_a_label_by_an_annotator_is_one_that_somebody_gave(case, seed):
@@ -434,6 +435,7 @@ file_names = st.text(min_size=1, max_size=12).filter(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(st.dictionaries(file_names, st.integers(0, 40), min_size=1, max_size=12))
 @example({"my face 1.jpg": 0, "12": 3, "a  b": 1, "表情.png": 2})
