@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from eacbook.audit.report import AuditReport
+from eacbook.audit.report import AuditReport, Found
 from eacbook.errors import InputError
 from eacbook.files import read_json
 
@@ -52,8 +53,11 @@ def facts_of(report: AuditReport, prepared: Path, out: Path) -> dict:
         "classes": list(report.classes),
         "self_test": {
             "planted": report.self_test.planted,
-            "found": {
-                f"{share:g}": asdict(found) for share, found in report.self_test.found.items()
+            "found": _of_shares(report.self_test.found),
+            "by_class": {
+                report.classes[label]: {"planted": planted}
+                | {"found": _of_shares(report.self_test.found_by_class[label])}
+                for label, planted in report.self_test.planted_by_class.items()
             },
         },
         "duplicates": [asdict(pair) for pair in report.duplicates],
@@ -61,6 +65,10 @@ def facts_of(report: AuditReport, prepared: Path, out: Path) -> dict:
         "settings": dict(report.settings),
         "version": report.version,
     }
+
+
+def _of_shares(found: Mapping[float, Found]) -> dict[str, dict]:
+    return {f"{share:g}": asdict(of_share) for share, of_share in found.items()}
 
 
 def read_facts(out: Path) -> dict:

@@ -76,6 +76,11 @@ def test_every_picture_is_in_the_table_and_the_wrong_ones_lead_it(audited):
     assert all(line["given"] == Path(line["file"]).parent.name for line in lines)
     facts = json.loads((out / "audit.json").read_text())
     assert facts["set"] == "data" and facts["classes"] == sorted(NAMES)
+    tested = facts["self_test"]
+    assert {*tested["found"]} == {"0.05", "0.1", "0.2"} and {*tested["by_class"]} <= {*NAMES}
+    for share, found in tested["found"].items():
+        of_classes = [own["found"][share]["count"] for own in tested["by_class"].values()]
+        assert sum(of_classes) == found["count"] and found["low"] <= found["high"]
     assert "<title>" in (out / "index.html").read_text(encoding="utf-8")
 
 
