@@ -162,9 +162,19 @@ def test_held_out_pictures_are_apart(open_page, audit):
     page = open_page(audit)
     page.get_by_role("button", name="Validation and test").click()
     assert position(page) == f"1 of {len(held)}"
+    expect(page.get_by_text("The model was not trained on these pictures.")).to_be_visible()
     expect(page.get_by_text("No loss: the network was not trained")).to_be_visible()
     keys(page, "d")
     assert saved(page) == [line(report, held[0], "drop")]
+
+
+def test_a_drawn_split_that_was_trained_on_is_called_so(open_page, audit):
+    report, *others = audit
+    trained = tuple(replace(one, mean_loss=1.0) for one in report.suspects)
+    page = open_page((replace(report, suspects=trained), *others))
+    page.get_by_role("button", name="Validation and test").click()
+    expect(page.get_by_text("eacbook drew this test split")).to_be_visible()
+    expect(page.get_by_text("not trained on these pictures")).to_have_count(0)
 
 
 def test_a_picture_and_what_is_said_of_it(open_page, audit):
