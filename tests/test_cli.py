@@ -120,7 +120,8 @@ def test_table_writes_goes_on_and_tells_what_failed(tmp_path, capsys):
     assert run("table", *grid, *small) == 0
     assert "4 cells: 0 stored, 4 to train by 1 worker on cpu" in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "table").iterdir()}
-    assert names == {"table.html", "table.csv", "table.md", "table.tex", "cells.csv"}
+    tables = {"table.html", "table.csv", "table.md", "table.tex"}
+    assert names == tables | {"cells.csv", "confusion.csv"}
 
     (list_runs(tmp_path)[0] / "run.json").write_text("{")
     assert run("table", *grid, *small, "--out", tmp_path / "out") == 1

@@ -90,7 +90,9 @@ def match_label_file(path: str | Path, table: dict[str, int], files: Sequence[st
     """The labels of the images of a face set, in the order of the images.
 
     Names are compared without ``_aligned``, and without folders if the names of the face set are still
-    different without them. Both Unicode spellings of accents match.
+    different without them. Both Unicode spellings of accents match. Published files also list test
+    images (``test_0001.jpg``): names that begin with ``test`` or ``val`` and are not in the face set are
+    left out.
 
     Args:
         path: the path of the label file, for messages.
@@ -111,7 +113,9 @@ def match_label_file(path: str | Path, table: dict[str, int], files: Sequence[st
             )
     without_label = [name for name, key in wanted.items() if key not in by_key]
     keys = set(wanted.values())
-    without_image = [name for key, name in by_key.items() if key not in keys]
+    without_image = [
+        name for key, name in by_key.items() if key not in keys and not _is_held_out(key)
+    ]
     wrong = []
     if without_label:
         wrong.append(f"no label for {some(without_label)} of {len(wanted):,} training faces")
@@ -235,6 +239,10 @@ def _key(name: str, depth: int | None) -> str:
     parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")[-depth:]
     parts[-1] = _ALIGNED.sub("", parts[-1])
     return "/".join(parts)
+
+
+def _is_held_out(key: str) -> bool:
+    return key.rpartition("/")[2].casefold().startswith(("test", "val"))
 
 
 def _is_writable(name: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 import torch
 from conftest import same_weights
@@ -173,13 +171,16 @@ def test_the_parts_of_a_resnet_keep_their_published_names(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "digest"), [("tiny", "64c2085cab39e829"), ("resnet18", "8e2fc5d929fe3bb9")]
+    ("name", "sizes", "ramp"),
+    [("tiny", 3123.24045, 316.139747), ("resnet18", 229418.724, 3827.25)],
 )
-def test_a_seed_gives_the_weights_that_stored_runs_began_with(name, digest):
-    sha256 = hashlib.sha256()
-    for tensor in build_network(name, 7, seed=0).state_dict().values():
-        sha256.update(tensor.contiguous().numpy().tobytes())
-    assert sha256.hexdigest()[:16] == digest
+def test_a_seed_gives_the_weights_that_stored_runs_began_with(name, sizes, ramp):
+    """To rounding: the last bits of normal random numbers depend on the processor."""
+    state = build_network(name, 7, seed=0).state_dict()
+    values = torch.cat([tensor.double().flatten() for tensor in state.values()])
+    places = torch.linspace(0, 1, len(values), dtype=torch.float64)
+    assert values.abs().sum().item() == pytest.approx(sizes, rel=1e-5)
+    assert (values * places).sum().item() == pytest.approx(ramp, rel=1e-5)
 
 
 @pytest.mark.parametrize("raises", [False, True])

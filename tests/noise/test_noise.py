@@ -588,6 +588,19 @@ def test_a_label_file_that_does_not_fit_the_faces_is_refused(tmp_path, text, mes
         noise_of(tmp_path, text)
 
 
+def test_lines_of_test_images_are_left_out(tmp_path):
+    """RAF-DB's own list has them, and so have files that were made from it."""
+    path = tmp_path / "noise.txt"
+    path.write_text(
+        "test_0001.jpg 7\ntrain_00001.jpg 2\nTest_0002_aligned.jpg 1\ntrain_00002.jpg 1\n"
+    )
+    files = ["train_00001.jpg", "train_00002.jpg"]
+    noisy = noise_from_file(path, files, torch.tensor([0, 0]), 7)
+    assert noisy.given.tolist() == [1, 0]
+    with pytest.raises(InputError, match="no label for test_0003.jpg of 3 training faces"):
+        noise_from_file(path, [*files, "test_0003.jpg"], torch.tensor([0, 0, 0]), 7)
+
+
 SCN = "/home/me/raf/aligned/{}_aligned.jpg {}"
 
 
