@@ -48,7 +48,7 @@ test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by thems
 	$(BIN)/python -m pytest $(UNITS)
 	export EACBOOK_RUNS=$$(mktemp -d) && \
 	OMP_NUM_THREADS=1 $(BIN)/python $(NBVAL) $(PARALLEL) && \
-	$(BIN)/python -m pytest -p no:nbval -n auto --dist loadgroup --no-loadscope-reorder tests/browser
+	$(BIN)/python -m pytest -p no:nbval $(PARALLEL) tests/browser
 
 test-gpu: $(READY)  ## what can only be seen on a GPU (NVIDIA, CUDA); a few minutes
 	$(BIN)/python -m pytest -q -m gpu --durations=5 tests/test_gpu.py

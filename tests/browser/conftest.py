@@ -19,30 +19,15 @@ from playwright.sync_api import expect, sync_playwright
 from eacbook.book.runs import book_faces, book_run
 from eacbook.methods import EAC, Baseline
 
-LONG_GROUPS = (
-    "test_site",
-    "09_audit.ipynb",
-    "00_primer.ipynb",
-    "test_book_in_lab",
-    "test_static_export",
-)
+LONG_FILES = ("test_book_in_lab", "test_site", "test_primer_explorers", "test_attention_explorer")
 
 
 def pytest_collection_modifyitems(items):
-    """The tests of one notebook go to one process, and those of any other file; the longest first.
-
-    ``--dist loadgroup`` reads the marker.
-    """
+    """The longest files first. A notebook is run in one file alone, so in one process alone."""
     for item in items:
         item.add_marker(pytest.mark.browser)
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    place = {name: number for number, name in enumerate(LONG_GROUPS)}
-    items.sort(key=lambda item: place.get(group_of(item), len(place)))
-
-
-def group_of(item) -> str:
-    return item.get_closest_marker("xdist_group").args[0]
+    place = {name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")

@@ -288,6 +288,18 @@ def empty_pictures(page: Page) -> list[str]:
     )
 
 
+def assert_good(page: Page, name: str) -> None:
+    """See that a notebook ran top to bottom without an error, and that every picture is drawn."""
+    notebook = notebook_of(page)
+    assert tracebacks(notebook) == []
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert look_at_pictures(page, Path(name).stem) > 0
+    assert empty_pictures(page) == []
+    assert page.watch.outside == []
+    assert page.watch.errors == []
+
+
 def press(control: Locator, key: str, times: int = 1) -> None:
     """Press a key on a control, as a reader does who has no mouse.
 

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from laboratory import assert_shows, press, shown_bytes
+from laboratory import assert_good, assert_shows, press, shown_bytes
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -14,8 +14,11 @@ from eacbook.evaluation.attention import relative_difference
 from eacbook.training.recording import Recorded
 
 NAME = "03_attention.ipynb"
-pytestmark = pytest.mark.xdist_group(NAME)
 NAMES = ("baseline", "eac")
+
+
+def test_the_notebook_runs_and_shows_its_pictures(run_notebook):
+    assert_good(run_notebook(NAME), NAME)
 
 
 class Expected:

@@ -1,13 +1,16 @@
 """The LossExplorer of notebook 4, moved by keyboard, and the film above it."""
 
 import pytest
-from laboratory import assert_shows, press
+from laboratory import assert_good, assert_shows, press
 from playwright.sync_api import expect
 
 from eacbook.book.widgets.losses import detection_text, loss_view
 
 NAME = "04_losses.ipynb"
-pytestmark = pytest.mark.xdist_group(NAME)
+
+
+def test_the_notebook_runs_and_shows_its_pictures(run_notebook):
+    assert_good(run_notebook(NAME), NAME)
 
 
 @pytest.fixture

@@ -2,15 +2,18 @@
 
 import pytest
 import torch
-from laboratory import assert_shows, press
+from laboratory import assert_good, assert_shows, press
 from playwright.sync_api import expect
 
 import eacbook as eb
 from eacbook.book.widgets.noise import HUMAN, noise_for, noise_picture
 
 NAME = "01_label_noise.ipynb"
-pytestmark = pytest.mark.xdist_group(NAME)
 SHOWN = torch.arange(18)
+
+
+def test_the_notebook_runs_and_shows_its_pictures(run_notebook):
+    assert_good(run_notebook(NAME), NAME)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """The two explorers of notebook 0, moved by keyboard: each control brings the picture it should."""
 
-import pytest
-from laboratory import assert_shows, press
+import shutil
+
+from laboratory import NOTEBOOKS, assert_good, assert_shows, open_and_run_all, press
 from playwright.sync_api import expect
 
 from eacbook.book.widgets.convolution import convolution_view
@@ -9,8 +10,19 @@ from eacbook.book.widgets.softmax import softmax_view
 from eacbook.data.faces import synthetic_faces
 
 NAME = "00_primer.ipynb"
-pytestmark = pytest.mark.xdist_group(NAME)
 CLASSES = ["happiness", "neutral", "fear"]
+
+
+def test_the_notebook_runs_and_shows_its_pictures(run_notebook):
+    assert_good(run_notebook(NAME), NAME)
+
+
+def test_the_notebook_in_the_dark(lab, page):
+    shutil.copy(NOTEBOOKS / NAME, lab.folder / "dark.ipynb")  # or it would get the same kernel
+    with lab.override("@jupyterlab/apputils-extension:themes", '{"theme": "JupyterLab Dark"}'):
+        open_and_run_all(page, "dark.ipynb")
+    assert page.evaluate("document.body.dataset.jpThemeName") == "JupyterLab Dark"
+    assert_good(page, "dark.ipynb")
 
 
 def test_logits_and_the_given_label(run_notebook):
