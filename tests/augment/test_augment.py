@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +49,12 @@ def kolmogorov_smirnov(one, other):
     return np.abs(ranks[0] - ranks[1]).max()
 
 
+def torchvisions_transforms():
+    from torchvision import transforms  # loads torch's compiler, which takes seconds
+
+    return transforms
+
+
 @functools.cache
 def torchvisions_rectangles(height, width):
     """Top, left, height and width of every rectangle that torchvision finds room for."""
@@ -57,7 +62,7 @@ def torchvisions_rectangles(height, width):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         draws = [
-            torchvision.transforms.RandomErasing.get_params(image, **PAPER, value=[0.0])[:4]
+            torchvisions_transforms().RandomErasing.get_params(image, **PAPER, value=[0.0])[:4]
             for _ in range(DRAWS)
         ]
     return np.array([draw for draw in draws if draw[2:] != image.shape[1:]], dtype=float)
@@ -96,7 +101,7 @@ def test_rectangles_are_distributed_as_torchvisions(height, width):
 def test_as_many_images_are_erased_as_by_torchvision(scale):
     """Large rectangles often find no room in ten attempts; the image then stays whole."""
     images = torch.ones(PICTURES, 1, 12, 20)
-    theirs = torchvision.transforms.RandomErasing(0.5, scale)
+    theirs = torchvisions_transforms().RandomErasing(0.5, scale)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         expected = np.mean([(theirs(image) == 0).any().item() for image in images])
@@ -167,7 +172,7 @@ def test_probability_zero_erases_nothing_and_one_erases_all(generator):
 
 def test_normalisation_is_torchvisions():
     images = random_images(channels=3)
-    theirs = torchvision.transforms.Normalize(MEAN, STD)(images / 255)
+    theirs = torchvisions_transforms().Normalize(MEAN, STD)(images / 255)
     torch.testing.assert_close(normalise(images), theirs, atol=1e-6, rtol=0, check_stride=False)
 
 
@@ -189,8 +194,10 @@ def test_grey_pictures_get_three_channels():
 @pytest.mark.parametrize("size", [8, 24])
 def test_resizing_is_torchvisions(size):
     images = random_images(channels=3, height=16, width=20)
-    resized = torchvision.transforms.functional.resize(images.float(), [size, size], antialias=True)
-    theirs = torchvision.transforms.Normalize(MEAN, STD)(resized / 255)
+    resized = torchvisions_transforms().functional.resize(
+        images.float(), [size, size], antialias=True
+    )
+    theirs = torchvisions_transforms().Normalize(MEAN, STD)(resized / 255)
     torch.testing.assert_close(
         normalise(images, size), theirs, atol=1e-5, rtol=0, check_stride=False
     )

@@ -7,6 +7,7 @@ import pytest
 from conftest import NOTEBOOKS, notebook_script, read_notebook
 
 
+@pytest.mark.slow
 def test_a_heading_begins_a_slide_and_results_come_below_it():
     from nbformat import v4 as new
 

@@ -8,7 +8,6 @@ from urllib.error import URLError
 
 import pytest
 import torch
-import torchvision
 from conftest import QUICK, batch, same_weights
 from safetensors.torch import save_file
 
@@ -29,7 +28,9 @@ COUNTED = "num_batches_tracked"
 def published(name="resnet18", classes=1000, counters=True, prefix="", seed=1):
     """Random tensors under the names that a published file of this network has."""
     torch.manual_seed(seed)
-    state = torchvision.models.get_model(name, num_classes=classes).state_dict()
+    from torchvision.models import get_model  # loads torch's compiler, which takes seconds
+
+    state = get_model(name, num_classes=classes).state_dict()
     return {prefix + n: t for n, t in state.items() if counters or not n.endswith(COUNTED)}
 
 
@@ -327,7 +328,9 @@ def hub(tmp_path):
 
 
 def cached(hub, name):
-    url = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    from torchvision.models import get_model_weights  # loads torch's compiler, which takes seconds
+
+    url = get_model_weights(name).IMAGENET1K_V1.url
     return hub / url.rpartition("/")[2]
 
 
