@@ -194,6 +194,7 @@ FIGURE = re.compile(r"(\d+(?:\.\d+)?)(?: ± [\d.]+)? (?:%|points?\b|nats\b)")
 ORIGIN = re.compile(r"saved run|our processors|eacbook table|benchmarks/|FERPlus|paper")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [path for path in SOURCES if path.name[:2] not in {"01", "07"}],

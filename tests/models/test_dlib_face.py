@@ -92,6 +92,7 @@ def test_statistics_do_not_change_the_function(tensors, faces):
     assert (variances - 1).abs().median() > 0.1, "the statistics were not measured"
 
 
+@pytest.mark.slow
 def test_all_of_the_backbone_is_loaded_and_the_rest_is_named(network):
     match = network.weights_match
     assert match.missing == ("fc.weight", "fc.bias") and not match.wrong_shape
