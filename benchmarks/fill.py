@@ -207,10 +207,15 @@ def clean_labels() -> list[str]:
     return lines
 
 
+def audit_settings() -> list[dict]:
+    """What ``benchmarks/audit.py`` measured, a dictionary for each of its settings."""
+    return json.loads((RESULTS / "audit.json").read_text())["rows"]
+
+
 def audits() -> dict[tuple[str, str], pd.DataFrame]:
     """For each set and kind of noise of ``audit.json``: a row a seed, a column a score."""
     found: dict[tuple[str, str], list[dict]] = {}
-    for setting in json.loads((RESULTS / "audit.json").read_text())["rows"]:
+    for setting in audit_settings():
         where, _, rest = setting["setting"].partition("-")
         if where not in AUDITED:
             continue
@@ -245,7 +250,7 @@ def trials() -> list[str]:
     """What the self-test said of the planted labels, and what then was true of the others."""
     tried = [
         pd.DataFrame(setting["rows"])
-        for setting in json.loads((RESULTS / "audit.json").read_text())["rows"]
+        for setting in audit_settings()
         if setting["setting"].startswith("self-test")
     ]
     lines = [

@@ -328,8 +328,10 @@ def _audit(options: argparse.Namespace) -> None:
     if options.apply is not None:
         from eacbook.audit.decisions import apply_decisions
 
-        of_audit = ("network", "quick", "epochs", "folds", "person", "skip_broken", "no_thumbnails")
-        for name in (*of_audit, "seed", "device"):
+        for name in (
+            "network", "quick", "epochs", "folds", "person", "skip_broken", "no_thumbnails", "seed",
+            "device",
+        ):  # fmt: skip
             if getattr(options, name):
                 raise InputError(f"--{name.replace('_', '-')} belongs to an audit, not to --apply")
         splits = options.splits or ("train",)

@@ -68,6 +68,7 @@ class CountingSteps(Hook):
 LONG_FILES = (
     "test_cluster", "test_reliability", "test_features", "test_distributed", "test_grid", "test_hooks",
     "test_cli", "test_ferplus", "test_weights", "test_faces",
+    "test_book_in_lab", "test_site", "test_primer_explorers", "test_attention_explorer",
 )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def make_plan(
     Raises:
         InputError: a value is unknown or out of range, or the set has too few pictures for the folds.
     """
-    check_choices(network, quick, epochs, folds)
+    epochs, folds = check_choices(network, quick, epochs, folds)
     if network is None:
         network = FACES if not quick and find_spec(PACKAGE) else SMALL
     entry = NETWORKS[network]
@@ -121,16 +121,23 @@ def make_plan(
     return Plan(network, weights, recipe, folds, device)
 
 
-def check_choices(network: str | None, quick: bool, epochs: int | None, folds: int) -> None:
-    """Check what :func:`make_plan` is asked for, as far as this needs no set."""
+def check_choices(
+    network: str | None, quick: bool, epochs: int | None, folds: int
+) -> tuple[int | None, int]:
+    """Check what :func:`make_plan` is asked for, as far as this needs no set.
+
+    Returns:
+        Epochs and folds as Python's own numbers.
+    """
     if network is not None:
         choice("network", network, NETWORKS)
     if quick and network not in (None, SMALL):
         raise InputError(f"--quick means --network {SMALL}, and --network is {network}")
-    if epochs is not None:
-        whole_number("epochs", epochs, 1)
-    if whole_number("folds", folds) == 1:
+    epochs = None if epochs is None else whole_number("epochs", epochs, 1)
+    folds = whole_number("folds", folds)
+    if folds == 1:
         raise InputError("folds must be 0 (one training) or at least 2, got 1")
+    return epochs, folds
 
 
 def _check_folds(found: AuditSet, folds: int) -> None:

@@ -296,13 +296,12 @@ def _check_facts(facts: dict) -> None:
         _check_kind(epoch, int, "chosen_epoch")
         if not 1 <= epoch <= len(rows):
             raise ValueError(f"chosen_epoch is {epoch}, and there are {len(rows)} epochs")
-    optional = {"noise.rate": noise.get("rate")}
-    for where, value in (optional | facts["summary"]).items():
+    for where, value in {"noise.rate": noise.get("rate"), **facts["summary"]}.items():
         if value is not None:
             _check_kind(value, float, where)
     for row in rows:
         _check_kind(row, dict, "rows")
-        for name in _COLUMNS:
+        for name in (*_COLUMNS, *(name for name in _ACCURACIES if name in row)):
             _check_kind(row.get(name), float, f"rows.{name}")
         _check_shares(row, "rows")
     _check_shares(facts["summary"], "summary")

@@ -92,12 +92,16 @@ def cells_table(results: Sequence[CellResult], folder: str | Path) -> pandas.Dat
             **dict.fromkeys(FIGURES),
             "paper": published,
         }
-        facts = read_facts(Path(folder) / result.run) if result.run else {"summary": {}, "rows": []}
+        facts = _facts_of(result, folder)
         end = {"run": result.run, "failure": result.failure}
         rows.append({**row, **facts["summary"], **end})
         if cell.name == "baseline" and faces.validation is not None:
             rows.append({**row, "method": STOPPED, **_stopped_early(facts["rows"]), **end})
     return pandas.DataFrame(rows).astype(dict.fromkeys([*FIGURES, "paper"], float))
+
+
+def _facts_of(result: CellResult, folder: str | Path) -> dict:
+    return read_facts(Path(folder) / result.run) if result.run else {"summary": {}, "rows": []}
 
 
 def confusion_table(results: Sequence[CellResult], folder: str | Path) -> pandas.DataFrame:
@@ -108,11 +112,11 @@ def confusion_table(results: Sequence[CellResult], folder: str | Path) -> pandas
     keys = ["data", "noise", "method", "true", "predicted"]
     rows = []
     for result in results:
-        matrix = (
-            read_facts(Path(folder) / result.run).get("confusion_matrix") if result.run else None
-        )
+        matrix = _facts_of(result, folder).get("confusion_matrix")
+        if matrix is None:
+            continue
         faces = faces_of(result.cell.data, result.cell.limit)
-        for true, line in zip(faces.classes, matrix or (), strict=False):
+        for true, line in zip(faces.classes, matrix, strict=True):
             pairs = zip(faces.classes, line, strict=True)
             of_cell = (faces.name, result.cell.noise, result.cell.name, true)
             rows += [(*of_cell, predicted, count) for predicted, count in pairs]

@@ -254,17 +254,15 @@ def copy_with_new_randomness(network: nn.Module, seed: int) -> nn.Module:
                 state[name].copy_(tensor)
         return peer
     drawable = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    layers = [module for module in peer.modules() if isinstance(module, drawable)]
-    classifier = getattr(peer, "fc", None)
-    if not isinstance(classifier, drawable):
-        classifier = layers[-1] if layers else None
-    if classifier is None:
+    candidates = (*peer.modules(), getattr(peer, "fc", None))
+    layers = [module for module in candidates if isinstance(module, drawable)]
+    if not layers:
         raise InputError(
             f"the network {network_name(network)} has no linear layer and no convolution: a second "
             "network would be equal to the first one"
         )
     with seeded(seed):
-        classifier.reset_parameters()
+        layers[-1].reset_parameters()
     return peer
 
 

@@ -19,15 +19,10 @@ from playwright.sync_api import expect, sync_playwright
 from eacbook.book.runs import book_faces, book_run
 from eacbook.methods import EAC, Baseline
 
-LONG_FILES = ("test_book_in_lab", "test_site", "test_primer_explorers", "test_attention_explorer")
-
 
 def pytest_collection_modifyitems(items):
-    """The longest files first. A notebook is run in one file alone, so in one process alone."""
     for item in items:
         item.add_marker(pytest.mark.browser)
-    place = {name: number for number, name in enumerate(LONG_FILES)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")

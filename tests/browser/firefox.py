@@ -21,7 +21,7 @@ import websocket
 
 BROWSERS = ("firefox", "firefox-esr")
 START_SECONDS = 60
-KEYS = {"ArrowRight": "\ue014", "ArrowLeft": "\ue012", "Home": "\ue011"}
+KEYS = {"ArrowRight": "\ue014", "ArrowLeft": "\ue012"}
 PREFERENCES = {
     "network.proxy.type": 1,  # every request goes to a port where nobody answers
     "network.proxy.http": "127.0.0.1",

@@ -347,7 +347,9 @@ def test_a_confusion_matrix_that_cannot_be_of_the_test_faces_is_refused(
     assert str(stored) in str(error.value) and len(str(error.value)) < 500
 
 
-@pytest.mark.parametrize(("name", "value"), [("rows", math.nan), ("rows", "x"), ("summary", [0.5])])
+@pytest.mark.parametrize(
+    ("name", "value"), [("rows", math.nan), ("rows", "x"), ("rows", None), ("summary", [0.5])]
+)
 def test_a_mean_class_accuracy_of_another_form_is_refused(find, stored, name, value):
     facts = read_facts(stored)
     (facts["rows"][0] if name == "rows" else facts["summary"])["mean_class_accuracy"] = value

@@ -386,8 +386,8 @@ def split_pictures(
         if persons:
             check_persons(splits, persons, source)
         return splits
-    fewest, count = Counter(labels).most_common()[-1]
-    if persons is None and count < 2:
+    fewest, pictures_of_fewest = Counter(labels).most_common()[-1]
+    if persons is None and pictures_of_fewest < 2:
         folder = pictures[labels.index(fewest)].folder
         raise InputError(
             f"{source} cannot be split into train and test: class {folder} has 1 picture, expected at "
