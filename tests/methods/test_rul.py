@@ -30,7 +30,7 @@ class Branches(nn.Module):
         }
         self.fc = nn.Linear(4, 3).double()
         for parameter in self.fc.parameters():  # not from torch's state, which other tests move
-            parameter.data = torch.tensor(generator.uniform(-0.5, 0.5, tuple(parameter.shape)))
+            parameter.data = torch.tensor(generator.normal(size=tuple(parameter.shape)))
 
     def backbone(self, images):
         return images
