@@ -1,33 +1,21 @@
-"""What an audit will train, and what it will cost: decided and said before it starts."""
+"""What an audit will train."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import pairwise
-from statistics import median
 from typing import Any
-
-import psutil
-import torch
 
 from eacbook.audit.source import AuditSet
 from eacbook.checks import choice, seed_number, whole_number
-from eacbook.devices import choose_device, use_threads
+from eacbook.devices import choose_device
 from eacbook.errors import InputError
-from eacbook.methods.eac import EAC
 from eacbook.models.dlib_face import PACKAGE
-from eacbook.models.networks import build_network
 from eacbook.models.registry import NETWORKS
 from eacbook.training.batches import split_batches
-from eacbook.training.hooks import Hook
-from eacbook.training.loop import train_one_epoch
 from eacbook.training.recipe import recipe_of
-from eacbook.training.setup import set_up
-from eacbook.training.state import Training
 
 FACES, SMALL = "dlib-face", "tiny"
 """The network for photographs, and the one that needs no weights."""
@@ -42,9 +30,6 @@ with 600 steps half of the wrong labels were memorised."""
 
 MOST_OF_SELF_TEST = 10_000
 """Most pictures of the self-test: 500 planted labels give an interval of 4 points or less."""
-
-TIMED = 3
-"""Real steps that are timed, after one that is not."""
 
 
 @dataclass(frozen=True)
@@ -150,61 +135,3 @@ def _check_folds(found: AuditSet, folds: int) -> None:
         )
     if found.persons and folds > len(there := {found.persons[row] for row in found.trained}):
         raise InputError(f"{folds} folds need {folds} persons, and there are {len(there)}")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an audit will need, estimated from a few real steps.
-
-    Attributes:
-        seconds: of all trainings and predictions.
-        gigabytes: memory of the process, and of the GPU if it trains there.
-    """
-
-    seconds: float
-    gigabytes: float
-
-    def __str__(self) -> str:
-        minutes = self.seconds / 60
-        time_text = f"{minutes:,.0f} minutes" if minutes >= 1.5 else f"{self.seconds:.0f} seconds"
-        return (
-            f"about {time_text} and {self.gigabytes:.1f} GB of memory (what is stored is not trained "
-            "again)"
-        )
-
-
-class _Times(Hook):
-    """The time at which the first step begins, and at which each step has ended on its device."""
-
-    def __init__(self) -> None:
-        self.marks = [time.perf_counter()]
-
-    def on_batch_end(self, training: Training) -> None:
-        training.losses[-1]["loss"].item()  # waits for the device
-        self.marks.append(time.perf_counter())
-
-
-def estimate(found: AuditSet, plan: Plan) -> Cost:
-    """Time a few real steps of the training. Nothing of them is kept."""
-    rows = found.trained
-    batch_size = replace(recipe_of(plan.network), **plan.recipe).batch_size
-    # The time does not depend on the weights.
-    network = build_network(plan.network, found.num_classes, seed=plan.seed)
-    few = found.training(rows[: (1 + TIMED) * batch_size], "audit")
-    training = set_up(EAC(), network, *few, plan.device, (), plan.recipe)
-    with use_threads(training.threads):
-        times = _Times()
-        train_one_epoch(training, training.network, [times])
-    steps = zip(pairwise(times.marks), training.batch_sizes, strict=True)
-    per_step = [(end - begin) / count for (begin, end), count in steps]
-    per_picture = median(per_step[1:] or per_step)  # the first step also allocates
-    tested = min(len(rows), MOST_OF_SELF_TEST)
-    passes = plan.folds - 1 if plan.folds else 1
-    seen = passes * (tested + len(rows)) * plan.epochs
-    # A prediction is about a sixth of a step of EAC, which runs and differentiates two views.
-    predicted = 2 * max(1, plan.folds) * len(found) / 6
-    features = len(found) * 4 * (2 * network.fc.in_features + 3 * found.num_classes + 256)
-    memory = psutil.Process().memory_info().rss + features
-    if training.device.type == "cuda":
-        memory += torch.cuda.max_memory_allocated(training.device)
-    return Cost(per_picture * (seen + predicted), memory / 1e9)

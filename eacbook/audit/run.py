@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 
 from eacbook import __version__
+from eacbook.audit.cost import estimate
 from eacbook.audit.duplicates import find_duplicates
 from eacbook.audit.files import DATA, FACTS, RUNS, TABLE, facts_of, read_facts, table_of
 from eacbook.audit.matrix import estimate_matrix
 from eacbook.audit.page import first_of, write_page
-from eacbook.audit.plan import Plan, check_choices, estimate, make_plan
+from eacbook.audit.plan import Plan, check_choices, make_plan
 from eacbook.audit.report import AuditReport, SelfTest, Suspect
 from eacbook.audit.scores import SHOWN, Scores, attention_of_both, score_labels
 from eacbook.audit.self_test import run_self_test

@@ -8,7 +8,6 @@ do not take each other's places, and the share holds for any number of wrong lab
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 
@@ -39,31 +38,30 @@ def run_self_test(found: AuditSet, plan: Plan, folder: str | Path) -> SelfTest:
     """
     generator = torch.Generator().manual_seed(stream_seed(plan.seed, "self-test", 0))
     order = torch.randperm(len(found.trained), generator=generator)
-    trained = found.trained[order[:MOST_OF_SELF_TEST].sort().values]
-    given = plant(found.given, trained, found.num_classes, generator)
-    planted = given != found.given
-    part = replace(found.with_labels(given), trained=trained)
-    score = score_labels(part, plan, folder, "self-test").score
-    return count_found(score[trained], planted[trained], found.given[trained])
+    rows = found.trained[order[:MOST_OF_SELF_TEST].sort().values]
+    hidden = found.given[rows]
+    given = plant(hidden, found.num_classes, generator)
+    score = score_labels(found.part(rows, given), plan, folder, "self-test").score
+    return count_found(score, given != hidden, hidden)
 
 
-def plant(labels: Tensor, rows: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
-    """Make 5 % of some labels wrong, at least one.
+def plant(labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
+    """Make 5 % of the labels wrong, at least one.
 
     A new label is drawn from the other classes in proportion to their size. So wrong labels do not
     flood a rare class.
 
     Args:
         labels: int64 ``[N]``.
-        rows: int64 ``[n]``, the rows that may be changed.
         num_classes: K.
         generator: the source of the random numbers.
 
     Returns:
         int64 ``[N]``.
     """
-    chosen = rows[torch.randperm(len(rows), generator=generator)[: max(1, round(RATE * len(rows)))]]
-    sizes = labels[rows].bincount(minlength=num_classes).double()
+    wanted = max(1, round(RATE * len(labels)))
+    chosen = torch.randperm(len(labels), generator=generator)[:wanted]
+    sizes = labels.bincount(minlength=num_classes).double()
     others = sizes.expand(num_classes, -1).clone().fill_diagonal_(0)
     given = labels.clone()
     given[chosen] = torch.multinomial(others[labels[chosen]], 1, generator=generator).squeeze(1)

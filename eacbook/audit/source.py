@@ -116,9 +116,20 @@ class AuditSet:
         matrix = torch.eye(self.num_classes, dtype=torch.float64)
         return faces, NoisyLabels(self.given[rows], self.pictures.labels[rows], matrix, settings)
 
-    def with_labels(self, given: Tensor) -> AuditSet:
-        """The same pictures with other labels to check, int64 ``[N]``."""
-        return replace(self, given=given)
+    def part(self, rows: Tensor, given: Tensor) -> AuditSet:
+        """Some rows alone, all of them to train on, with other labels to check.
+
+        Args:
+            rows: int64 ``[n]``.
+            given: int64 ``[n]``, the labels to check.
+        """
+        digest = hashlib.sha256(rows.numpy().tobytes()).hexdigest()[:16]
+        persons = self.persons and tuple(self.persons[row] for row in rows.tolist())
+        return replace(
+            self, fingerprint=f"{self.fingerprint}/rows={digest}", given=given, persons=persons,
+            pictures=take(self.pictures, rows), trained=torch.arange(len(rows)),
+            splits=tuple(self.splits[row] for row in rows.tolist()),
+        )  # fmt: skip
 
 
 def _joined(images: Sequence[Images]) -> Images:
