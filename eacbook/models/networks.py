@@ -42,7 +42,7 @@ The network of a reader can be of any class, so no type names them: :func:`need_
 
 
 class ClassActivationNetwork(nn.Module):
-    """A convolutional backbone with a linear classifier.
+    """A convolutional backbone with a linear classifier; every method trains it.
 
     Args:
         backbone: ``[B,3,H,W]`` to features ``[B,C,h,w]``.
@@ -404,7 +404,7 @@ def need_parts(who: str, network: nn.Module, *parts: str) -> None:
         lacking = [*(part for part in lacking if part != "fc"), "fc, a linear layer"]
     if lacking:
         raise InputError(
-            f"{who} needs a network such as eacbook.models.networks.ClassActivationNetwork; "
+            f"{who} needs a network such as eb.ClassActivationNetwork(backbone, channels, classes); "
             f"{network_name(network)} lacks {', '.join(lacking)}"
         )
 

@@ -120,11 +120,15 @@ def test_a_part_of_a_set_has_these_rows_alone():
     found = AuditSet.of(synthetic_faces(70, 14, 14))
     rows = torch.tensor([3, 5, 60])
     part = found.part(rows, torch.tensor([1, 2, 0]))
-    assert len(part) == 3 and part.trained.tolist() == [0, 1, 2] and part.given.tolist() == [1, 2, 0]
+    assert (
+        len(part) == 3 and part.trained.tolist() == [0, 1, 2] and part.given.tolist() == [1, 2, 0]
+    )
     assert torch.equal(part.pictures.images, found.pictures.images[rows])
     assert part.pictures.files == tuple(found.pictures.files[row] for row in rows)
     assert found.persons and part.persons == tuple(found.persons[row] for row in rows)
-    assert len({part.fingerprint, found.fingerprint, found.part(rows + 1, rows % 3).fingerprint}) == 3
+    assert (
+        len({part.fingerprint, found.fingerprint, found.part(rows + 1, rows % 3).fingerprint}) == 3
+    )
 
 
 def test_planted_labels_rarely_fall_on_a_rare_class():
