@@ -56,7 +56,9 @@ OURS = {
     "EAC: neighbours": "neighbours",
     "EAC: mean rank of all three": "all three",
 }
-IN_CODE = ("every seed", "ablation")
+ANNOTATORS_WRONG = 0.17
+"""The share of the annotators' answers that are not the majority's."""
+IN_CODE = ("every seed", "rates", "ablation")
 """Places in code cells, whose lines are no comments."""
 MARK = re.compile(
     r"^(?P<prefix>#? ?)<!-- filled: (?P<name>[a-z ]+) -->\n(?P<old>.*?)^#? ?<!-- end -->$",
@@ -186,6 +188,29 @@ def where_each_fails() -> list[str]:
     return grid(pd.concat(named))
 
 
+def rates() -> list[str]:
+    """Mean and spread of the accuracy at every rate, for the figure of notebook 6, in percent."""
+    symmetric = pd.concat([cells("table"), cells("table_rates")])
+    pair, annotators = cells("table_pair"), cells("table_annotator")
+    panels = {
+        "symmetric": symmetric[symmetric["method"] != STOPPED],
+        "pair": pair,
+        "annotators": annotators.assign(rate=ANNOTATORS_WRONG),
+    }
+    lines = ["RATES = {"]
+    for title, table in panels.items():
+        lines.append(f'    "{title}": {{')
+        for method in known(table, TITLES):
+            of_method = table[table["method"] == method].groupby("rate")["test_accuracy"]
+            figures = ", ".join(
+                f"{100 * rate:.0f}: ({values.mean():.1f}, {values.std():.1f})"
+                for rate, values in of_method
+            )
+            lines.append(f'        "{method}": {{{figures}}},')
+        lines.append("    },")
+    return [*lines, "}"]
+
+
 def ablation() -> list[str]:
     """The variants of EAC for notebook 6: each seed's accuracy, and the mean of what is memorised."""
     table = cells("ablation")
@@ -279,6 +304,7 @@ FILLED: dict[str, Callable[[], list[str]]] = {
     "trials": trials,
     "later relabelling": later_relabelling,
     "where each fails": where_each_fails,
+    "rates": rates,
     "ablation": ablation,
     "clean labels": clean_labels,
     "real faces": lambda: real_faces().splitlines(),

@@ -173,8 +173,8 @@ def _self_test(report: AuditReport) -> dict:
         "shares": LOOKED_AT,
         "found": [plain(test.found[share]) for share in LOOKED_AT],
         "byClass": [
-            [label, test.planted_by_class[label], *plain(test.found_by_class[label][LOOKED_AT[-1]])]
-            for label in sorted(test.planted_by_class)
+            [label, planted, [plain(test.found_by_class[label][share]) for share in LOOKED_AT]]
+            for label, planted in sorted(test.planted_by_class.items())
         ],
     }
 

@@ -290,6 +290,42 @@ def epoch_curves(
     return figure
 
 
+def rate_curves(
+    panels: Mapping[str, Mapping[str, Mapping[float, tuple[float, float]]]],
+) -> go.Figure:
+    """Test accuracy against the share of wrong labels, with a line for each method.
+
+    Args:
+        panels: title of a panel to method to percent of wrong labels to mean and standard deviation of
+            the accuracy over the seeds, in percent.
+    """
+    ranges = [len({rate for line in lines.values() for rate in line}) for lines in panels.values()]
+    figure = make_subplots(
+        1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.04,
+        column_widths=ranges,
+    )  # fmt: skip
+    names = dict.fromkeys(name for lines in panels.values() for name in lines)
+    colours, dashes = palette.method_colours(names), palette.method_dashes(names)
+    for column, lines in enumerate(panels.values(), start=1):
+        for name, line in lines.items():
+            means, spreads = zip(*line.values(), strict=True)
+            figure.add_scatter(
+                x=list(line), y=means, name=name, legendgroup=name, showlegend=name in names,
+                mode="lines+markers", line={"color": colours[name], "width": 3, "dash": dashes[name]},
+                marker={"symbol": palette.SYMBOLS.get(name, "circle"), "size": 11},
+                error_y={"array": spreads, "thickness": 1.5, "width": 4},
+                hovertemplate=f"{name}, %{{x}} %: %{{y:.1f}} %<extra></extra>", row=1, col=column,
+            )  # fmt: skip
+            names.pop(name, None)  # once in the legend is enough
+        rates = sorted({rate for line in lines.values() for rate in line})
+        edges = (rates[0] - 5, rates[-1] + 5)
+        figure.update_xaxes(tickvals=rates, range=edges, col=column)
+    _finish(figure)
+    figure.update_xaxes(title_text="wrong labels in %", title_font_size=15)
+    figure.update_yaxes(title_text="test accuracy in %", col=1)
+    return figure
+
+
 def ranking_curves(rankings: Mapping[str, Tensor]) -> go.Figure:
     """Precision and recall along rankings of labels, against the number of labels looked at.
 

@@ -133,6 +133,12 @@ def test_the_given_label_is_to_keep(open_page, audit):
 def test_filters_and_the_list_of_a_class(open_page, audit):
     report = audit[0]
     page = open_page(audit)
+    table = page.get_by_role("region", name="The classes").get_by_role("table")
+    hidden = str(report.self_test.planted_by_class[1])
+    found = ["3" + "30 to 95\u00a0%"] * len(LOOKED_AT)
+    expect(table.get_by_role("row", name="fear").get_by_role("cell")).to_have_text(
+        [re.compile(r"\d+"), re.compile(r"\d+"), hidden, *found]
+    )
     page.get_by_role("button", name="List the pictures given as fear").click()
     own = [one for one in training(report) if one.given == 1]
     assert position(page) == f"1 of {len(own)}"

@@ -19,6 +19,7 @@ from eacbook.plots.figures import (
     loss_film,
     loss_histograms,
     ranking_curves,
+    rate_curves,
     still,
     training_curves,
     transition_matrix,
@@ -150,6 +151,18 @@ def test_curves_hold_the_figures_of_every_epoch(run):
     assert np.allclose(figure.data[1].y, [0.2, 0.4, 0.6])
     assert figure.data[0].line.color == palette.METHODS["baseline"]
     assert figure.layout.xaxis.dtick == 1, "no half epochs"
+
+
+def test_rate_curves_hold_every_mean_with_its_spread():
+    panels = {
+        "symmetric": {"eac": {0: (90, 1), 30: (80, 2)}, "scn": {0: (70, 4), 30: (60, 5)}},
+        "annotators": {"eac": {17: (57, 3)}},
+    }
+    first, other, point = rate_curves(panels).data
+    assert (list(first.x), list(first.y), list(first.error_y.array)) == ([0, 30], [90, 80], [1, 2])
+    assert (point.y[0], point.error_y.array[0], point.xaxis) == (57, 3, "x2")
+    assert [trace.showlegend for trace in (first, other, point)] == [True, True, False]
+    assert len({(trace.line.dash, trace.marker.symbol) for trace in (first, other)}) == 2
 
 
 def test_histograms_hold_every_sample_once():
