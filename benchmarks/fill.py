@@ -182,10 +182,13 @@ def later_relabelling() -> list[str]:
 
 def where_each_fails() -> list[str]:
     """60 % symmetric noise, 40 % pair noise, and real annotators, for notebook 6."""
-    parts = [cells(name) for name in ("table_high", "table_pair", "table_annotator")]
-    titles = ("60 % symmetric", "40 % pair", "FERPlus, one annotator")
-    named = [part.assign(noise=title) for part, title in zip(parts, titles, strict=True)]
-    return grid(pd.concat(named))
+    high, pair = cells("table_rates"), cells("table_pair")
+    parts = {
+        "60 % symmetric": high[high["rate"] == 0.6],
+        "40 % pair": pair[pair["rate"] == 0.4],
+        "FERPlus, one annotator": cells("table_annotator"),
+    }
+    return grid(pd.concat([part.assign(noise=title) for title, part in parts.items()]))
 
 
 def rates() -> list[str]:
@@ -224,7 +227,8 @@ def ablation() -> list[str]:
 
 def clean_labels() -> list[str]:
     """The accuracy without any wrong label, for notebook 6."""
-    table = cells("table_clean")
+    table = cells("table_rates")
+    table = table[table["rate"] == 0]
     lines = ["| | accuracy with clean labels |", "|---|---|"]
     for method in known(table, TITLES):
         of_method = table.loc[table["method"] == method, "test_accuracy"]

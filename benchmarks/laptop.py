@@ -1,21 +1,24 @@
 """dlib's face network on a CPU: which faces give its statistics, and what to train on a laptop.
 
-    python benchmarks/laptop.py data/ferplus [TRIAL ...]
+    python benchmarks/laptop.py data/ferplus                 # lists the trials, and which are measured
+    python benchmarks/laptop.py data/ferplus "6 epochs"      # measures these
+    python benchmarks/laptop.py data/ferplus all
 
 Trains on 1,200 faces of FERPlus with 30 % symmetric noise, and looks at 600 validation and 600 test
-faces. Each trial uses one thread, so two of them can run at the same time on two cores. The runs are
-stored below ``runs/laptop``, so a second call finds them. A call without a trial takes all, prints
-a table and writes ``benchmarks/results/laptop.json``. About 2 hours of one core.
+faces. Each trial uses one thread. The runs are stored below ``runs/laptop``, so a second call finds
+them. Prints a table, and puts the rows of the trials into ``benchmarks/results/laptop.json``. All trials
+are about 2 hours of one core.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
 from collections.abc import Iterator
 
 import pandas as pd
 import torch
-from results import keep
+from results import RESULTS, keep
 
 import eacbook as eb
 from eacbook.experiments.runs import find_or_train
@@ -28,8 +31,23 @@ TRIALS = {
     "recipe": {},
     "statistics of FERPlus": {"own_statistics": True},
     "lower half frozen": {"frozen": 7},
+    "64 pixels": {"size": 64},
+    "112 pixels": {"size": 112},
+    "6 epochs": {"epochs": 6},
+    "18 epochs": {"epochs": 18},
+    "600 faces": {"faces": 600},
 }
-"""What each trial changes: the faces of the statistics, or how many blocks are not trained."""
+"""What each trial changes: the faces of the statistics, how many blocks are not trained, the number of
+faces, or the recipe."""
+COLUMNS = (
+    "trial",
+    "method",
+    "seed",
+    "validation_accuracy",
+    "test_accuracy",
+    "memorised",
+    "seconds",
+)
 
 
 def network_of(
@@ -46,38 +64,42 @@ def network_of(
 
 def results_of(folder: str, trial: str) -> Iterator[dict]:
     """Train (or find) baseline and EAC with every seed of a trial."""
-    faces = eb.load_faces(folder).limit(FACES, held_out=HELD_OUT)
+    changes = dict(TRIALS[trial])
+    count = changes.pop("faces", FACES)
+    of_network = {key: changes.pop(key) for key in ("own_statistics", "frozen") if key in changes}
+    faces = eb.load_faces(folder).limit(count, held_out=HELD_OUT)
     for seed in SEEDS.get(trial, (0,)):
         noisy = eb.inject_noise(faces.train.labels, NOISE, 7, seed=seed)
         for method in (eb.Baseline(), eb.EAC()):
-            network = network_of(faces, seed, **TRIALS[trial])
+            network = network_of(faces, seed, **of_network)
             run = find_or_train(
-                method, network, faces, noisy,
-                folder="runs/laptop", device="cpu", hooks=[eb.Progress()], seed=seed, **LAPTOP,
+                method, network, faces, noisy, folder="runs/laptop", device="cpu",
+                hooks=[eb.Progress()], seed=seed, **(LAPTOP | changes),
             )  # fmt: skip
             numbers = {k: v for k, v in run.summary.items() if isinstance(v, (int, float))}
             yield {"trial": trial, "method": method.name, "seed": seed, **numbers}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", help="prepared FERPlus")
+    parser.add_argument("trials", nargs="*", help="names of trials, or all")
+    options = parser.parse_args()
+    trials = [*TRIALS] if options.trials == ["all"] else options.trials
+    for unknown in set(trials) - set(TRIALS):
+        parser.error(f"unknown trial {unknown!r}: expected all, or some of {', '.join(TRIALS)}")
     torch.set_num_threads(1)
-    folder, *trials = sys.argv[1:]
-    unknown = [name for name in trials if name not in TRIALS]
-    if unknown:
-        raise SystemExit(f"unknown trial {unknown[0]!r}: expected one of {', '.join(TRIALS)}")
-    rows = [row for trial in trials or TRIALS for row in results_of(folder, trial)]
-    columns = [
-        "trial",
-        "method",
-        "seed",
-        "validation_accuracy",
-        "test_accuracy",
-        "memorised",
-        "seconds",
-    ]
-    print(pd.DataFrame(rows)[columns].round(3).to_string(index=False))
-    if not trials:
+    stored = RESULTS / "laptop.json"
+    rows = json.loads(stored.read_text())["rows"] if stored.exists() else []
+    for trial in trials:
+        measured = list(results_of(options.folder, trial))
+        rows = [*(row for row in rows if row["trial"] != trial), *measured]
         keep("laptop", rows, "cpu", recipe=dict(LAPTOP), trials=TRIALS)
+    print(pd.DataFrame(rows)[[*COLUMNS]].round(3).to_string(index=False))
+    missing = [name for name in TRIALS if name not in {row["trial"] for row in rows}]
+    print("not measured:", ", ".join(missing) or "none")
 
 
 if __name__ == "__main__":
