@@ -225,6 +225,18 @@ def ablation() -> list[str]:
     return [*lines, "}"]
 
 
+def ablation_on_photographs() -> list[str]:
+    """The variants of EAC on 1,200 faces of FERPlus with dlib's network, seed 0, for notebook 6."""
+    table = cells("table_faces")
+    titles = {**VARIANTS, "eac:weight=25": "weight 25: five times the network's"}
+    return grid(table[table["seed"] == 0], titles)
+
+
+def later_on_photographs() -> list[str]:
+    """ELR and ReSup beside baseline and EAC on the same faces, every seed, for README."""
+    return grid(cells("table_faces"))
+
+
 def clean_labels() -> list[str]:
     """The accuracy without any wrong label, for notebook 6."""
     table = cells("table_rates")
@@ -310,6 +322,8 @@ FILLED: dict[str, Callable[[], list[str]]] = {
     "where each fails": where_each_fails,
     "rates": rates,
     "ablation": ablation,
+    "ablation on photographs": ablation_on_photographs,
+    "later on photographs": later_on_photographs,
     "clean labels": clean_labels,
     "real faces": lambda: real_faces().splitlines(),
 }

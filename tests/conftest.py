@@ -152,6 +152,12 @@ def small_network(num_classes=3, dropout=0.2, seed=0):
     return network
 
 
+@pytest.fixture(autouse=True)
+def every_pytorch_reads_the_files_of_the_tests(monkeypatch):
+    """Whether this PyTorch may read the files of others is the subject of one test alone."""
+    monkeypatch.setattr("eacbook.models.weight_files.SAFE_TORCH", "2.0")
+
+
 @pytest.fixture(scope="session")
 def faces():
     return striped_faces()

@@ -215,27 +215,35 @@ def prepare_folders(
         InputError: the folders are not of this kind, a picture is broken, a class is too small, or
             ``out`` holds another set.
     """
-    key = _key(source, person, skip_broken, seed)
+    made = {"pictures": _digest(source), "person": person, "skip_broken": skip_broken, "seed": seed}
     if out.exists():
         stored = read_description(out / DESCRIPTION)["notes"].get("audited")
-        if stored != key:
-            raise InputError(
-                f"{out} was made from other pictures or with other options than {source} has now: "
-                "remove it or choose another --out"
-            )
+        _check_made(out, source, stored if isinstance(stored, dict) else {}, made)
         return
     from eacbook.data.prepare.own_faces import prepare
 
     print(f"Preparing the pictures of {source} ...", flush=True)
     prepare(
         source, out, person=person, skip_broken=skip_broken, seed=seed,
-        any_classes=True, at_least=LEAST, facts={"audited": key},
+        any_classes=True, at_least=LEAST, facts={"audited": made},
     )  # fmt: skip
 
 
-def _key(source: Path, *options: object) -> str:
-    """A digest of the names, sizes and times of all files of the source, and of the options."""
-    digest = hashlib.sha256(repr(options).encode())
+def _check_made(out: Path, source: Path, stored: dict, now: dict) -> None:
+    for name, value in now.items():
+        if stored.get(name) == value:
+            continue
+        if name == "pictures":
+            what = f"was made from other pictures than {source} has now"
+        else:
+            before = shortened(repr(stored.get(name)))
+            what = f"was made with {name}={before}, and now it is {value!r}"
+        raise InputError(f"{out} {what}: remove it or choose another --out")
+
+
+def _digest(source: Path) -> str:
+    """A digest of the names, sizes and times of all files of the source."""
+    digest = hashlib.sha256()
     if source.is_dir():
         for folder, folders, files in os.walk(source, followlinks=False):
             folders.sort()

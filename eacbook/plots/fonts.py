@@ -98,7 +98,7 @@ def _search(texts: Iterable[str]) -> None:
     missing = {text for text in texts if text not in _found}
     for path in _installed() if missing else ():
         try:
-            font = ImageFont.truetype(path, SIZE)
+            font = ImageFont.truetype(str(path), SIZE)  # Pillow 10.1 takes no Path
             here = {text for text in missing if _has(font, text + AROUND)}
         except OSError:  # not a font, or a font of pictures with a fixed size
             continue
@@ -138,7 +138,7 @@ def _built_in(size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _open(path: Path, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size)
+    return ImageFont.truetype(str(path), size)
 
 
 @cache

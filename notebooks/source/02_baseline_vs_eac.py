@@ -430,6 +430,7 @@ guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("02", "weight 0", guess)
 
 variants = {
+    "baseline": eb.Baseline(),
     "EAC": eb.EAC(),
     "weight 0": eb.EAC(weight=0),
 }
@@ -450,7 +451,7 @@ claim(
 
 # %% [markdown]
 # Weight 0 leaves erasing alone, without even the random mirroring of the baseline. It does not prevent
-# memorising: it memorises more than the baseline, which sees mirrored faces. So two things change between the baseline
+# memorising: in the table it memorises more than the baseline, which sees mirrored faces. So two things change between the baseline
 # and EAC, the mirrored view and the agreement. The ablation in notebook 6 takes them apart.
 #
 # A larger weight prevents more learning, both of wrong and of right labels. We compared our weight with twice

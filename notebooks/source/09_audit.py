@@ -267,13 +267,14 @@ from sklearn.model_selection import StratifiedKFold
 from eacbook.experiments.runs import find_or_train
 
 
-def out_of_sample(parts=3, epochs=10):
+def out_of_sample(faces, noisy, parts=3, epochs=10):
     """Probabilities of baselines that have not seen the face, [N, 7]."""
+    images = faces.train.images
     judged = torch.zeros(len(images), 7, dtype=torch.float64)
-    folds = StratifiedKFold(parts, shuffle=True, random_state=0).split(hidden.given, hidden.given)
+    folds = StratifiedKFold(parts, shuffle=True, random_state=0).split(noisy.given, noisy.given)
     for seen, unseen in folds:
         seen = torch.from_numpy(seen)
-        some, labels = faces.only(seen), hidden.take(seen)
+        some, labels = faces.only(seen), noisy.take(seen)
         options = {"epochs": epochs, "folder": RUNS, "hooks": [eb.Progress()]}
         run = find_or_train(eb.Baseline(), eb.build_network("tiny", 7), some, labels, **options)
         judged[unseen] = predict_with_features(run.network, images[unseen], None)[0]
@@ -283,7 +284,7 @@ def out_of_sample(parts=3, epochs=10):
 if find_spec("cleanlab"):
     from cleanlab.rank import get_label_quality_scores
 
-    judged = out_of_sample().numpy()
+    judged = out_of_sample(faces, hidden).numpy()
     by_cleanlab = {
         method: average_precision_score(hidden.wrong, -get_label_quality_scores(hidden.given.numpy(), judged, method=method))
         for method in ("self_confidence", "normalized_margin")
@@ -334,6 +335,10 @@ def hard_run(seed=0):
 run = hard_run()
 hard_signs = signs(predict_with_features(run.network, hard_faces.train.images, None), run)
 doubt = hard_signs["doubt"]
+if find_spec("cleanlab"):
+    judged = out_of_sample(hard_faces, hard).numpy()
+    quality = get_label_quality_scores(hard.given.numpy(), judged, method=best)
+    hard_signs["cleanlab"] = -torch.from_numpy(quality)
 
 # %% tags=["nbval-ignore-output"]
 agreeing = hard.wrong & (hard.true == FEAR)

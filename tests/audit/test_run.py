@@ -251,7 +251,9 @@ def test_the_folder_of_an_audit_belongs_to_one_set(audited, tmp_path, capsys):
     folder, out = audited
     other = write_folders(tmp_path / "zoo", count=30)
     assert run(other, *SHORT, "--out", out) == 2
-    assert "was made from other pictures or with other options" in capsys.readouterr().err
+    assert "was made from other pictures" in capsys.readouterr().err
+    assert run(folder, *SHORT, "--out", out, "--seed", "1") == 2
+    assert "was made with seed=0, and now it is 1: remove it" in capsys.readouterr().err
     prepare_stripes(tmp_path / "set")
     assert run(tmp_path / "set", *SHORT, "--out", out) == 2
     assert "holds the audit of another set" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,12 @@ def palette(transparency, form="PNG"):
 
 def deep_with_a_transparent_level():
     values = np.where(LEFT, 300, 128 * 257).astype(np.uint16)[None].repeat(24, 0)
-    return encoded(Image.fromarray(values), transparency=300)
+    file = encoded(Image.fromarray(values))
+    # Older versions of Pillow write no transparency of 16 bits: a chunk before the pixels.
+    chunk = b"tRNS" + (300).to_bytes(2, "big")
+    length, check = (len(chunk) - 4).to_bytes(4, "big"), zlib.crc32(chunk).to_bytes(4, "big")
+    pixels = file.index(b"IDAT") - 4
+    return file[:pixels] + length + chunk + check + file[pixels:]
 
 
 TRANSPARENT = {

@@ -226,6 +226,15 @@ def test_the_answers_of_single_people_follow_the_order_of_the_set():
             single_votes(classes)
 
 
+def multinomial_of_old():
+    """Before some version PyTorch drew other numbers with the same seed; README says so."""
+    drawn = torch.multinomial(
+        torch.ones(12, 6).double(), 1, generator=torch.Generator().manual_seed(0)
+    )
+    return drawn.squeeze(1).tolist() != [2, 5, 5, 4, 0, 3, 5, 5, 4, 4, 1, 2]
+
+
+@pytest.mark.skipif(multinomial_of_old(), reason=f"PyTorch {torch.__version__} draws otherwise")
 @pytest.mark.parametrize(
     ("kind", "given"),
     [
