@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
 from eacbook.audit.report import DuplicatePair, How
 from eacbook.audit.scores import nearest
@@ -78,7 +79,8 @@ def look(images: Images) -> tuple[list[bytes], Tensor]:
     A thumbnail has the mean 0 and the length 1; that of a picture of one colour is 0.
     """
     digests, thumbnails = [], []
-    for first in range(0, len(images), BATCH_SIZE):
+    firsts = range(0, len(images), BATCH_SIZE)
+    for first in tqdm(firsts, "copies", unit=" batches", disable=None, leave=False):
         part = images[first : first + BATCH_SIZE].cpu()
         digests += [
             hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest()

@@ -307,17 +307,21 @@ def rate_curves(
     names = dict.fromkeys(name for lines in panels.values() for name in lines)
     colours, dashes = palette.method_colours(names), palette.method_dashes(names)
     for column, lines in enumerate(panels.values(), start=1):
-        for name, line in lines.items():
+        rates = sorted({rate for line in lines.values() for rate in line})
+        for place, (name, line) in enumerate(lines.items()):
             means, spreads = zip(*line.values(), strict=True)
+            # Points of a single rate stand beside each other.
+            aside = place - (len(lines) - 1) / 2 if len(rates) == 1 else 0
             figure.add_scatter(
-                x=list(line), y=means, name=name, legendgroup=name, showlegend=name in names,
-                mode="lines+markers", line={"color": colours[name], "width": 3, "dash": dashes[name]},
+                x=[rate + aside for rate in line], y=means, name=name, legendgroup=name,
+                showlegend=name in names, mode="lines+markers",
+                line={"color": colours[name], "width": 3, "dash": dashes[name]},
                 marker={"symbol": palette.SYMBOLS.get(name, "circle"), "size": 11},
-                error_y={"array": spreads, "thickness": 1.5, "width": 4},
-                hovertemplate=f"{name}, %{{x}} %: %{{y:.1f}} %<extra></extra>", row=1, col=column,
+                error_y={"array": spreads, "thickness": 1.5, "width": 4}, customdata=list(line),
+                hovertemplate=f"{name}, %{{customdata}} %: %{{y:.1f}} %<extra></extra>",
+                row=1, col=column,
             )  # fmt: skip
             names.pop(name, None)  # once in the legend is enough
-        rates = sorted({rate for line in lines.values() for rate in line})
         edges = (rates[0] - 5, rates[-1] + 5)
         figure.update_xaxes(tickvals=rates, range=edges, col=column)
     _finish(figure)
