@@ -74,6 +74,12 @@ def cells(name: str) -> pd.DataFrame:
     return table
 
 
+def of_methods(name: str) -> pd.DataFrame:
+    """The results of a grid without the baseline that is stopped early, which is no method."""
+    table = cells(name)
+    return table[table["method"] != STOPPED]
+
+
 def known(table: pd.DataFrame, titles: dict[str, str]) -> list[str]:
     """The methods of a table that have a title, in the order of the titles."""
     return [name for name in titles if name in set(table["method"])]
@@ -112,8 +118,7 @@ def headline() -> list[str]:
 
 def every_seed() -> list[str]:
     """The test accuracy of every seed, for notebook 7: the mean of the last epochs, and the best."""
-    table = cells("table")
-    table = table[table["method"] != STOPPED]  # it has no epochs of its own
+    table = of_methods("table")
     seeds = sorted(table["seed"].unique())
     names = [f"{kind}_{seed}" for kind in ("last", "best") for seed in seeds]
     lines = ["rate method     " + " ".join(names)]
@@ -182,7 +187,7 @@ def later_relabelling() -> list[str]:
 
 def where_each_fails() -> list[str]:
     """60 % symmetric noise, 40 % pair noise, and real annotators, for notebook 6."""
-    high, pair = cells("table_rates"), cells("table_pair")
+    high, pair = of_methods("table_rates"), of_methods("table_pair")
     parts = {
         "60 % symmetric": high[high["rate"] == 0.6],
         "40 % pair": pair[pair["rate"] == 0.4],
@@ -193,12 +198,10 @@ def where_each_fails() -> list[str]:
 
 def rates() -> list[str]:
     """Mean and spread of the accuracy at every rate, for the figure of notebook 6, in percent."""
-    symmetric = pd.concat([cells("table"), cells("table_rates")])
-    pair, annotators = cells("table_pair"), cells("table_annotator")
     panels = {
-        "symmetric": symmetric[symmetric["method"] != STOPPED],
-        "pair": pair,
-        "annotators": annotators.assign(rate=ANNOTATORS_WRONG),
+        "symmetric": pd.concat([of_methods("table"), of_methods("table_rates")]),
+        "pair": of_methods("table_pair"),
+        "annotators": of_methods("table_annotator").assign(rate=ANNOTATORS_WRONG),
     }
     lines = ["RATES = {"]
     for title, table in panels.items():
@@ -225,21 +228,9 @@ def ablation() -> list[str]:
     return [*lines, "}"]
 
 
-def ablation_on_photographs() -> list[str]:
-    """The variants of EAC on 1,200 faces of FERPlus with dlib's network, seed 0, for notebook 6."""
-    table = cells("table_faces")
-    titles = {**VARIANTS, "eac:weight=25": "weight 25: five times the network's"}
-    return grid(table[table["seed"] == 0], titles)
-
-
-def later_on_photographs() -> list[str]:
-    """ELR and ReSup beside baseline and EAC on the same faces, every seed, for README."""
-    return grid(cells("table_faces"))
-
-
 def clean_labels() -> list[str]:
     """The accuracy without any wrong label, for notebook 6."""
-    table = cells("table_rates")
+    table = of_methods("table_rates")
     table = table[table["rate"] == 0]
     lines = ["| | accuracy with clean labels |", "|---|---|"]
     for method in known(table, TITLES):
@@ -322,8 +313,6 @@ FILLED: dict[str, Callable[[], list[str]]] = {
     "where each fails": where_each_fails,
     "rates": rates,
     "ablation": ablation,
-    "ablation on photographs": ablation_on_photographs,
-    "later on photographs": later_on_photographs,
     "clean labels": clean_labels,
     "real faces": lambda: real_faces().splitlines(),
 }
