@@ -299,10 +299,11 @@ def rate_curves(
         panels: title of a panel to method to percent of wrong labels to mean and standard deviation of
             the accuracy over the seeds, in percent.
     """
-    ranges = [len({rate for line in lines.values() for rate in line}) for lines in panels.values()]
+    # A panel of one rate is not too narrow for its title.
+    widths = [max(2, *map(len, lines.values())) for lines in panels.values()]
     figure = make_subplots(
         1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.04,
-        column_widths=ranges,
+        column_widths=widths,
     )  # fmt: skip
     names = dict.fromkeys(name for lines in panels.values() for name in lines)
     colours, dashes = palette.method_colours(names), palette.method_dashes(names)
@@ -498,12 +499,14 @@ def description(figure: go.Figure) -> str:
 
 
 def _course(trace: go.Scatter, percent: bool) -> str:
-    """Where a line begins, where it ends, and its highest point; the values of single dots."""
+    """Where a line begins, where it ends, and its highest point; the values of dots alone."""
     x, y = _values(trace.x), _values(trace.y)
     if isinstance(y[0], str):
         return ", ".join(f"{value:.3g}" for value in x)
     values = y.astype(float)
     form = "{:.0%}" if percent else "{:.3g}"
+    if len(values) == 1:
+        return form.format(values[0])
     first, last, highest = (
         form.format(value) for value in (values[0], values[-1], np.nanmax(values))
     )

@@ -544,7 +544,7 @@ rate_curves(RATES)
 #   relabels by it. At 40 % all four end below the baseline. EAC is no better than the baseline there, although
 #   it memorises much less. RUL is ahead: it neither chooses nor remembers. At 20 %, where most labels of each
 #   class are right by far, all but SCN gain 2 to 5 points.
-# * **Annotators.** The gains are small here. Co-teaching is 3 points ahead of the baseline and EAC 1, each with
+# * **Annotators of FERPlus.** The gains are small here. Co-teaching is 3 points ahead of the baseline and EAC 1, each with
 #   every seed. ELR and ReSup memorise least and gain hardly anything. Yet the baseline memorises
 #   nine tenths of the wrong answers. They belong to doubtful faces and look plausible. To believe them costs
 #   little when the test labels come from a majority. And 1,500 faces from random weights are few. What helps

@@ -366,8 +366,8 @@ claim("So are right labels of the rare class.", disgust - others, above=0.1)
 
 # %% [markdown]
 # (The *first part* has as many labels as there are wrong ones.) In the saved run, no sign finds a tenth of the
-# mistakes that agree. Four of them come from the same network, and cleanlab's networks saw the same labels. Only the neighbours leave more than half of the right
-# labels of fear alone. The network learns what most labels say. If most
+# mistakes that agree. Four of them come from the same network, and cleanlab's networks saw the same labels. Only
+# the neighbours and cleanlab leave more than half of the right labels of fear alone. A network learns what most labels say. If most
 # faces with fear are called surprise, then "surprise" is what such a face is called, and the *right* labels look
 # odd. No ranking that is made of the labels alone can see this. Only a person who looks at the pictures can. The
 # **noise matrix** of the audit helps: a large number in one cell says "these two classes may be mixed up".

@@ -158,7 +158,9 @@ def test_rate_curves_hold_every_mean_with_its_spread():
         "symmetric": {"eac": {0: (90, 1), 30: (80, 2)}, "scn": {0: (70, 4), 30: (60, 5)}},
         "annotators": {"eac": {17: (57, 3)}},
     }
-    first, other, point = rate_curves(panels).data
+    figure = rate_curves(panels)
+    assert "eac (annotators): 57." in description(figure)
+    first, other, point = figure.data
     assert (list(first.x), list(first.y), list(first.error_y.array)) == ([0, 30], [90, 80], [1, 2])
     assert (point.y[0], point.error_y.array[0], point.xaxis) == (57, 3, "x2")
     assert [trace.showlegend for trace in (first, other, point)] == [True, True, False]
