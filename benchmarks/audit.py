@@ -25,7 +25,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from results import RESULTS, keep
+from results import keep, stored
 from scipy.stats import rankdata
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score
@@ -252,9 +252,7 @@ def main() -> None:
     parser.add_argument("--ferplus", default="data/ferplus", help="prepared FERPlus (data/ferplus)")
     parser.add_argument("--folder", default="runs", help="folder of the runs (runs)")
     options = parser.parse_args()
-    stored = RESULTS / "audit.json"
-    rows = json.loads(stored.read_text())["rows"] if stored.exists() else []
-    done = {row["setting"]: row for row in rows}
+    done = {row["setting"]: row for row in stored("audit")}
     known = settings()
     for name in known if options.settings == ["all"] else options.settings:
         if name not in known:

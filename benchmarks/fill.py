@@ -9,7 +9,6 @@ fails if a place does not hold what is computed here.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +16,12 @@ from pathlib import Path
 import pandas as pd
 from ferplus_h100 import markdown as real_faces
 from ferplus_h100 import summaries
+from results import RESULTS, stored
 from scipy.stats import t
 
 from eacbook.experiments.tables import STOPPED
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
 PLACES = (
     ROOT / "README.md",
     ROOT / "docs" / "audit.md",
@@ -191,7 +190,7 @@ def where_each_fails() -> list[str]:
     parts = {
         "60 % symmetric": high[high["rate"] == 0.6],
         "40 % pair": pair[pair["rate"] == 0.4],
-        "FERPlus, one annotator": cells("table_annotator"),
+        "FERPlus, one annotator": of_methods("table_annotator"),
     }
     return grid(pd.concat([part.assign(noise=title) for title, part in parts.items()]))
 
@@ -239,15 +238,10 @@ def clean_labels() -> list[str]:
     return lines
 
 
-def audit_settings() -> list[dict]:
-    """What ``benchmarks/audit.py`` measured, a dictionary for each of its settings."""
-    return json.loads((RESULTS / "audit.json").read_text())["rows"]
-
-
 def audits() -> dict[tuple[str, str], pd.DataFrame]:
     """For each set and kind of noise of ``audit.json``: a row a seed, a column a score."""
     found: dict[tuple[str, str], list[dict]] = {}
-    for setting in audit_settings():
+    for setting in stored("audit"):
         where, _, rest = setting["setting"].partition("-")
         if where not in AUDITED:
             continue
@@ -282,7 +276,7 @@ def trials() -> list[str]:
     """What the self-test said of the planted labels, and what then was true of the others."""
     tried = [
         pd.DataFrame(setting["rows"])
-        for setting in audit_settings()
+        for setting in stored("audit")
         if setting["setting"].startswith("self-test")
     ]
     lines = [

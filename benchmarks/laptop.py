@@ -13,12 +13,11 @@ are about 2 hours of one core.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 
 import pandas as pd
 import torch
-from results import RESULTS, keep
+from results import keep, stored
 
 import eacbook as eb
 from eacbook.experiments.runs import find_or_train
@@ -91,8 +90,7 @@ def main() -> None:
     for unknown in set(trials) - set(TRIALS):
         parser.error(f"unknown trial {unknown!r}: expected all, or some of {', '.join(TRIALS)}")
     torch.set_num_threads(1)
-    stored = RESULTS / "laptop.json"
-    rows = json.loads(stored.read_text())["rows"] if stored.exists() else []
+    rows = stored("laptop")
     for trial in trials:
         measured = list(results_of(options.folder, trial))
         rows = [*(row for row in rows if row["trial"] != trial), *measured]

@@ -1,6 +1,6 @@
 """An audit of as many pictures as AffectNet has: the seconds of each part, and the memory.
 
-    python benchmarks/large_audit.py [--folder FOLDER] [--pictures 287651] [--epochs 1]
+    python benchmarks/large_audit.py [--folder FOLDER] [--pictures 291651] [--epochs 1]
 
 Makes a prepared set of synthetic faces of 224 x 224 pixels in a temporary folder (in FOLDER, to measure
 another disk): 44 GB. 10 % of the labels are wrong. Then ``eacbook audit --quick`` runs on it in a
@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from large_set import SHAPE, write_header
+from large_set import SHAPE, TEST, describe, write_header
 from results import keep
 from sklearn.metrics import average_precision_score
 from torch.nn import functional
@@ -32,11 +32,11 @@ from tqdm import tqdm
 
 from eacbook.audit.run import audit
 from eacbook.data.faces import synthetic_faces
-from eacbook.data.format import DESCRIPTION, FORMAT, IMAGES, LABELS, sha256_of
+from eacbook.data.format import IMAGES
 from eacbook.data.images import ImageFile
 from eacbook.noise.inject import inject_noise
 
-AFFECTNET, TEST, PART = 287_651, 4_000, 1_000
+AFFECTNET, PART = 287_651, 1_000
 RATE = 0.1
 PARTS = {
     "estimate": "the estimate of the cost",
@@ -73,14 +73,7 @@ def drawn_set(folder: Path, count: int) -> pd.DataFrame:
     held_out = rows["row"] >= count - TEST
     rows.loc[held_out, "split"] = "test"
     rows.loc[held_out, "label"] = rows.loc[held_out, "right"]
-    rows[["row", "split", "label", "file"]].to_csv(folder / LABELS, index=False)
-    description = {
-        "format": FORMAT, "classes": drawn.classes, "image_shape": SHAPE,
-        "counts": {"train": count - TEST, "test": TEST},
-        "checksums": {IMAGES: "0" * 64, LABELS: sha256_of(folder / LABELS)},
-        "source": "synthetic faces", "licence": "MIT",
-    }  # fmt: skip
-    (folder / DESCRIPTION).write_text(json.dumps(description))
+    describe(folder, rows[["row", "split", "label", "file"]], drawn.classes, "synthetic faces")
     return rows
 
 

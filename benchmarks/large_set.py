@@ -23,6 +23,7 @@ import os
 import resource
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -66,15 +67,20 @@ def sparse_set(folder: Path, count: int) -> Path:
     rows = pd.DataFrame({"row": range(count)})
     rows["split"] = np.where(rows["row"] < count - TEST, "train", "test")
     rows["label"], rows["file"] = rows["row"] % len(CLASSES), rows["row"].astype(str) + ".jpg"
+    describe(folder, rows, CLASSES, "zeros")
+    return folder
+
+
+def describe(folder: Path, rows: pd.DataFrame, classes: Sequence[str], source: str) -> None:
+    """Write the labels and the description of a set too large for a checksum of its images."""
     rows.to_csv(folder / LABELS, index=False)
     description = {
-        "format": FORMAT, "classes": CLASSES, "image_shape": SHAPE,
-        "counts": {"train": count - TEST, "test": TEST},
+        "format": FORMAT, "classes": classes, "image_shape": SHAPE,
+        "counts": rows["split"].value_counts().to_dict(),
         "checksums": {IMAGES: "0" * 64, LABELS: sha256_of(folder / LABELS)},
-        "source": "zeros", "licence": "MIT",
+        "source": source, "licence": "MIT",
     }  # fmt: skip
     (folder / DESCRIPTION).write_text(json.dumps(description))
-    return folder
 
 
 def peak_gigabytes(folder: Path, count: int | None) -> float:

@@ -16,6 +16,12 @@ from eacbook.files import write_text
 RESULTS = Path(__file__).parent / "results"
 
 
+def stored(name: str) -> list[dict]:
+    """The rows of ``results/NAME.json``, or none if nothing was measured yet."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
 def keep(name: str, rows: list[dict], device: str | torch.device | None = None, **facts) -> None:
     """Write the rows of a benchmark to ``results/NAME.json``, with its command and the device.
 

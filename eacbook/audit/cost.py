@@ -82,9 +82,9 @@ def estimate(found: AuditSet, plan: Plan) -> Cost:
     seen = passes * (tested + len(rows)) * plan.epochs
     # A prediction is about a sixth of a step of EAC, which runs and differentiates two views.
     predicted = max(1, plan.folds) * (tested + len(found)) / 6
-    searches = _seconds_of_search(len(found), network.fc.in_features)
-    searches += _seconds_of_search(len(found), SIDE**2)
-    features = len(found) * 4 * (2 * network.fc.in_features + 3 * found.num_classes + 256)
+    width = network.fc.in_features
+    searches = sum(_seconds_of_search(len(found), numbers) for numbers in (width, SIDE**2))
+    features = len(found) * 4 * (2 * width + 3 * found.num_classes + SIDE**2)
     memory = psutil.Process().memory_info().rss + features
     if training.device.type == "cuda":
         memory += torch.cuda.max_memory_allocated(training.device)

@@ -534,9 +534,9 @@ rate_curves(RATES)
 #
 # * **Too high a rate.** Up to 30 %, four methods stay close together. At 60 % they part. The baseline recognises
 #   fewer than half of the test faces. ReSup, ELR and Co-teaching lose least, then comes EAC. ReSup is ahead of
-#   EAC with each of the three seeds, at 40 and at 60 %, and nobody told it the rate. RUL falls fastest: a
-#   mixture of two wrong labels teaches nothing. SCN changes labels by its own predictions, and with so many
-#   wrong labels these are seldom right.
+#   EAC with each of the three seeds, at 40 and at 60 %, and nobody told it the rate. RUL, best at 10 %, is far
+#   behind these four: with so many wrong labels, most of its mixtures have one. SCN, which changes labels by its
+#   own predictions, ends near the baseline.
 # * **Pair noise.** The mistakes are a *rule*: four in ten faces with surprise get the label fear, always fear.
 #   The network learns this rule early, like any other. So all methods that trust the *early* network are
 #   deceived. The labels that Co-teaching keeps are hardly better than the given ones: 62 to 65 % are right

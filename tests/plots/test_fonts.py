@@ -120,7 +120,9 @@ def test_numbers_are_explained_in_a_warning_or_beside_the_picture():
     faces = synthetic_faces(14, 7, 7)
     classes = ("高兴", *faces.classes[1:])
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("error")
+        # The oldest ipywidgets make the Comm that newer versions of ipykernel warn of.
+        warnings.filterwarnings("ignore", ".*ipykernel.comm.Comm", DeprecationWarning)
         explorer = NoiseExplorer(replace(faces, classes=classes), shown=1)
     assert explorer.box.children[-1].value == "class 1: 高兴"
 
