@@ -156,6 +156,8 @@ def summary_over_seeds(cells: pandas.DataFrame) -> pandas.DataFrame:
 def shown_table(summary: pandas.DataFrame, *, by_class: bool = False) -> pandas.DataFrame:
     """A table of texts for one data set: a row for each method, with our and the paper's results.
 
+    What was not measured, or failed, is ``-``.
+
     Args:
         summary: the rows of the data set, from :func:`summary_over_seeds`.
         by_class: add the mean class accuracy, if a run has it.
@@ -175,7 +177,7 @@ def shown_table(summary: pandas.DataFrame, *, by_class: bool = False) -> pandas.
                 _mean_and_spread, axis=1, figure="mean_class_accuracy"
             )
         columns[title, "memorised"] = of_rate.apply(_mean_and_spread, axis=1, figure="memorised")
-    return pandas.DataFrame(columns).rename_axis(index=None)
+    return pandas.DataFrame(columns).fillna("-").rename_axis(index=None)
 
 
 def _percent(share: float) -> str:

@@ -363,6 +363,8 @@ def test_table_by_hand(ferplus, tmp_path):
     assert wide["10 % wrong labels", "mean class"].tolist() == ["71.0 ± 1.4", "-"]
     assert wide["30 % wrong labels", "mean class"].tolist() == ["50.0 (1 of 2)", "-"]
     assert wide.drop(columns="mean class", level=1).equals(shown)
+    gap = shown_table(summary.drop(index=[("10 % wrong labels", "eac")]).reset_index())
+    assert gap.loc["eac", "10 % wrong labels"].tolist() == ["-", "-", "-"]
 
 
 def test_the_baseline_is_also_shown_at_its_best_validation_epoch(stripes, tmp_path):
