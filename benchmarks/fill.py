@@ -24,6 +24,7 @@ from eacbook.experiments.tables import STOPPED
 ROOT = Path(__file__).parents[1]
 PLACES = (
     ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "audit.md",
     ROOT / "docs" / "claims.md",
     *sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py")),
@@ -303,6 +304,38 @@ def trials() -> list[str]:
     return lines
 
 
+def three_figures(runs: pd.DataFrame) -> list[str]:
+    """Mean and spread over the seeds, in percent."""
+    names = ("validation_accuracy", "test_accuracy", "memorised")
+    return [mean_and_spread(100 * runs[name]) for name in names]
+
+
+def laptop() -> list[str]:
+    """The trials of dlib's network on a CPU; the seconds are those of the last seed."""
+    head = ["trial", "method", "seeds", "validation", "test", "memorised", "seconds of a seed"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = pd.DataFrame(stored("laptop"))
+    for (trial, method), runs in rows.groupby(["trial", "method"], sort=False):
+        row = [
+            trial,
+            TITLES[method],
+            str(len(runs)),
+            *three_figures(runs),
+            f"{runs['seconds'].iloc[-1]:.0f}",
+        ]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+def settings() -> list[str]:
+    """What was tried on validation faces: the settings of every method, and ideas."""
+    head = ["trial", "validation", "test", "memorised"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for trial, runs in pd.DataFrame(stored("settings")).groupby("trial", sort=False):
+        lines.append("| " + " | ".join([trial, *three_figures(runs)]) + " |")
+    return lines
+
+
 def kind_of_noise(name: str) -> str:
     kind, _, percent = name.partition("-")
     return f"{percent} % {kind}" if percent else "annotators'"
@@ -322,6 +355,8 @@ FILLED: dict[str, Callable[[], list[str]]] = {
     "ablation on photographs": ablation_on_photographs,
     "later on photographs": later_on_photographs,
     "clean labels": clean_labels,
+    "laptop": laptop,
+    "settings": settings,
     "real faces": lambda: real_faces().splitlines(),
 }
 

@@ -106,11 +106,11 @@ TRIALS = {
 }
 
 
-def results_of(trial: str, faces: eb.FaceData, noise: float = 0.3) -> list[dict]:
+def results_of(trial: str) -> list[dict]:
     """Train (or find) the three seeds of a trial."""
-    rows = []
+    faces, rows = eb.synthetic_faces().limit(1500), []
     for seed in (0, 1, 2):
-        noisy = eb.inject_noise(faces.train.labels, noise, faces.num_classes, seed=seed)
+        noisy = eb.inject_noise(faces.train.labels, 0.3, faces.num_classes, seed=seed)
         network = eb.build_network("tiny", faces.num_classes, seed=seed)
         run = find_or_train(
             TRIALS[trial], network, faces, noisy, folder="runs/settings", device="cpu",
@@ -126,10 +126,9 @@ def main() -> None:
     if unknown := set(trials) - set(TRIALS):
         raise SystemExit(f"unknown trial {min(unknown)!r}: expected all, or some of {list(TRIALS)}")
     torch.set_num_threads(1)
-    faces = eb.synthetic_faces().limit(1500) if trials else None
     rows = stored("settings")
     for trial in trials:
-        rows = [row for row in rows if row["trial"] != trial] + results_of(trial, faces)
+        rows = [row for row in rows if row["trial"] != trial] + results_of(trial)
         keep("settings", rows, "cpu")
     table = pd.DataFrame(rows, columns=["trial", "seed", *FIGURES])
     table = table.groupby("trial", sort=False)[[*FIGURES]].agg(["mean", "std"]).mul(100).round(1)

@@ -49,7 +49,8 @@ def _misshapen(value, expected: list[int], meaning: str) -> str | None:
     if shape == expected:
         return None
     wanted = f"{meaning}, the shape {expected}" if expected else f"one number ({meaning})"
-    return f"expected {wanted}; got the shape {shape}."
+    got = f"the shape {shape}" if shape else "one single number (the shape [])"
+    return f"expected {wanted}; got {got}."
 
 
 def _not_numbers(values, *meanings: str) -> str | None:
@@ -88,7 +89,8 @@ def check_cross_entropy(answer: Callable[[Tensor, Tensor], Tensor]) -> str | Non
         return NOT_YET
     result = torch.as_tensor(result, dtype=logits.dtype)
     if problem := _misshapen(result, [4], "one loss for each of 4 faces"):
-        return problem
+        column = result.shape == (4, 1)
+        return f"{problem} Take the only column of it: [:, 0]." if column else problem
     right = sample_losses(logits, labels)
     if torch.allclose(result, right, atol=1e-5):
         return None
@@ -165,9 +167,9 @@ def check_confusion_matrix(answer: Callable[[Tensor, Tensor, int], Tensor]) -> s
     for hint, values in hints.items():
         if torch.equal(result.double(), values.double()):
             return hint
-    if result.is_floating_point() and (result.sum(1) <= 1.001).all():
+    if result.is_floating_point() and (result.nan_to_num().sum(1) <= 1.001).all():
         return "those are shares; give the numbers of faces."
-    return f"expected {right.tolist()}, got {result.tolist()}."
+    return f"expected {right.tolist()}, got {[_rounded(row) for row in result]}."
 
 
 def _rounded(values: Tensor) -> list[float]:
@@ -224,7 +226,7 @@ def check_right_share(answer: float, noisy: NoisyLabels, label: int) -> str | No
     if abs(answer - 100 * share) < 1e-2:
         return "the number is right; give it as a share between 0 and 1."
     if abs(answer - share) < 0.01:
-        return "that is close. Compute it from the counts of the real labels, not from the rate."
+        return "that is close. Compute it from `counts`, the labels that were drawn, not from the rate."
     return (
         f"{answer:.4f} is not right. Take the column of `counts` that belongs to this label, of the "
         "noise that the task names."
@@ -252,6 +254,9 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
         "the maps were flipped upside down; a mirror exchanges left and right, the last axis.": (
             (maps - other.flip(-2)) ** 2
         ).mean(),
+        "the order of the images was turned around; a mirror exchanges left and right, the last axis.": (
+            (maps - other.flip(0)) ** 2
+        ).mean(),
         "that is the sum; EAC takes the mean over images, classes and places.": (
             (maps - other.flip(-1)) ** 2
         ).sum(),
@@ -270,6 +275,10 @@ def check_best_epoch(answer: int, history) -> str | None:
     """Is this the epoch (from 1) with the best validation accuracy?"""
     if problem := _misshapen(answer, [], "an epoch"):
         return problem
+    if float(answer) % 1:
+        return (
+            f"{float(answer):.3f} is an accuracy; give the epoch in which it was reached (idxmax)."
+        )
     answer, validation = int(answer), history["validation_accuracy"]
     best, tempting = validation.idxmax(), history["test_accuracy"].idxmax()
     if answer in history.index and validation[answer] == validation.max():  # there may be several

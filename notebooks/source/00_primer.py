@@ -13,7 +13,8 @@
 #
 # **Predict first.** Many cells begin with `guess = ""`. Write your guess between the quotes, and then run this one
 # cell. *Run All* shows every result before you can think. Under some cells you will read a **claim**: a sentence that
-# the cell has checked. The cell stops if it is not true on your machine.
+# the cell has checked. The cell stops if it is not true on your machine. The exercises tell you what is wrong with your
+# code. If you are stuck, the folder `notebooks/solutions` has every notebook with its exercises solved.
 #
 # Free places to learn what is missing here:
 #
@@ -101,7 +102,7 @@ check_cross_entropy(my_cross_entropy)
 # result is a new picture, a **feature map**. It is large where the pixels look like the weights. **Pooling**
 # makes a map smaller: max pooling keeps the largest number of each square.
 #
-# Move the window with the sliders. Purple places are negative, amber ones are positive. **Predict**, then try:
+# Move the window with the sliders. Brightness goes from 0 (black) to 10 (white). Purple places are negative, amber ones are positive. **Predict**, then try:
 #
 # 1. Which parts of the face will *dark above, bright below* find? And *dark left, bright right*?
 # 2. What is the sum over an even cheek, for the first three filters?
@@ -429,7 +430,7 @@ with torch.inference_mode():
 matrix = count(faces.test.labels, predicted, 7)
 most = (matrix - matrix.diagonal().diag()).flatten().argmax()
 say(f"Confused most: {faces.classes[most // 7]}, taken for {faces.classes[most % 7]}. (The picture has percent of each row.)")
-say(f"The sum of the diagonal, {int(matrix.trace())} of {int(matrix.sum())}, is the accuracy: {matrix.trace() / matrix.sum():.0%}.")
+say(f"The sum of the diagonal, {int(matrix.trace())} of {int(matrix.sum())}, is the accuracy after the last epoch: {matrix.trace() / matrix.sum():.0%}.")
 confusion_matrices({"test faces": matrix}, faces.classes)
 
 # %% [markdown]

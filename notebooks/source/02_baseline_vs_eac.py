@@ -213,7 +213,7 @@ print("mean of the maps + bias = logits:", torch.allclose(from_maps, logits, ato
 # ### Exercise 2: flip consistency
 #
 # Write the second term. The input is the maps `[B, K, h, w]` of the original and of the mirrored view. The
-# output is one number.
+# output is one number. (PyTorch has no `[::-1]`: `tensor.flip(axis)` turns an axis around.)
 
 # %%
 from eacbook.book.exercises import check_flip_consistency
@@ -284,8 +284,9 @@ say(f"The logits of the two networks differ by at most {apart:.4f}. They predict
 claim("After one epoch the two networks predict the same class for most test faces.", alike, above=0.7)
 
 # %% [markdown]
-# `eb.train` does this, and here it stands. (The two add the same numbers in another order, so their last digits may
-# differ, and every step makes such a difference larger.) The losses hardly fall, and may rise: one epoch with a whole
+# `eb.train` does this, and here it stands. (With your own function, the two may add the same numbers in another order.
+# Then their last digits differ, and every step makes such a difference larger. After an epoch one face in ten may get
+# another class. That is no mistake of yours.) The losses hardly fall, and may rise: one epoch with a whole
 # schedule is too short to learn. Here only the parts count. Its
 # [loop](https://github.com/eacbook/eacbook/blob/main/eacbook/training/loop.py) is one screen long. It calls
 # the method for the loss (`eacbook/methods/eac.py`), and hooks that watch and save. To get the baseline, drop
@@ -372,8 +373,8 @@ maps = maps_of_true_class(faces, pair, rows)
 show(attention_sheet(faces.test.images[rows], maps, captions))
 
 # %% [markdown]
-# A few faces prove nothing. Each map has its own scale, so a weak map looks as strong as another one. A single face may
-# have an odd map, at the hair or at an edge. Notebook 3 measures the distance between the maps over many faces.
+# A few faces prove nothing. Each map has its own scale, so a weak map looks as strong as another one. Some faces
+# have odd maps, at the hair or at an edge. Two views that agree do not make a place sensible. Notebook 3 measures the distance between the maps over many faces.
 #
 # ## One seed is not enough
 #
@@ -511,9 +512,9 @@ claim(
 )
 
 # %% [markdown]
-# Stopping early helps less than you may hope. *Stopped by validation* is uncertain. While the learning rate
-# is still high, the epochs differ widely. The 350 validation faces choose one epoch. By then, a part of the
-# wrong labels may be memorised already. The *short schedule* anneals before the network can memorise, in a
+# Stopping early helps less than you may hope. *Stopped by validation* must choose. While the learning rate
+# is still high, the epochs differ widely, and 350 validation faces cannot tell neighbours apart. By the chosen epoch, a
+# part of the wrong labels may be memorised already. The *short schedule* anneals before the network can memorise, in a
 # third of the time.
 #
 # Now compare that schedule with EAC. It memorises about as little, and it recognises fewer of the test faces. So

@@ -70,6 +70,7 @@ def uniform(rate, k):
         (check_flip_consistency, lambda a, b: None, NOT_YET),
         (check_flip_consistency, lambda a, b: ((a - b) ** 2).mean(), "not flipped back"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(-2)) ** 2).mean(), "upside down"),
+        (check_flip_consistency, lambda a, b: ((a - b.flip(0)) ** 2).mean(), "order of the images"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(-1)) ** 2).sum(), "the sum"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)).abs().mean(), "squared"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)) ** 2, "one number"),
@@ -132,6 +133,7 @@ def test_check_of_the_right_share(answer, says, capsys):
         (2, "Right!"),
         (4, "Right!"),  # as good as epoch 2
         (3, "peeking"),
+        (0.75, "0.750 is an accuracy"),
         (1, "count from 1"),
         (9, "not at its highest"),
     ],
@@ -337,6 +339,10 @@ def counted(true, predicted, k):
     return (k * true + predicted).bincount(minlength=k * k).view(k, k)
 
 
+def row_shares(matrix):
+    return matrix / matrix.sum(1, keepdim=True)  # not a number for a class without a face
+
+
 def marked(true, predicted, k):
     """The mistake of setting a cell where it should be counted up."""
     matrix = torch.zeros(k, k)
@@ -349,7 +355,8 @@ def marked(true, predicted, k):
     [
         (check_cross_entropy, sample_losses, "Right!"),
         (check_cross_entropy, lambda x, y: None, NOT_YET),
-        (check_cross_entropy, lambda x, y: sample_losses(x, y).mean(), "[4]; got the shape []"),
+        (check_cross_entropy, lambda x, y: sample_losses(x, y).mean(), "[4]; got one single number"),
+        (check_cross_entropy, lambda x, y: sample_losses(x, y)[:, None], "the only column"),
         (check_cross_entropy, lambda x, y: (-sample_losses(x, y)).exp(), "minus their logarithm"),
         (check_cross_entropy, lambda x, y: -sample_losses(x, y), "never negative"),
         (check_cross_entropy, lambda x, y: sample_losses(x, y) / np.log(2), "bits"),
@@ -371,6 +378,7 @@ def marked(true, predicted, k):
         (check_confusion_matrix, lambda t, p, k: counted(p, t, k), "exchanged"),
         (check_confusion_matrix, marked, "add up"),
         (check_confusion_matrix, lambda t, p, k: counted(t, p, k) / 8, "shares"),
+        (check_confusion_matrix, lambda t, p, k: row_shares(counted(t, p, k)), "shares"),
         (check_confusion_matrix, lambda t, p, k: counted(t, p, k) + 1, "expected [[2, 1"),
     ],
 )  # fmt: skip

@@ -53,4 +53,4 @@ def test_the_window_the_filter_and_the_pooling(run_notebook):
     assert_shows(image, convolution_view(drawn[0], "dark left, bright right", 3, 47, 4))
     press(face, "End")
     press(kind, "End")
-    assert_shows(image, convolution_view(drawn[1], "mean of the window", 3, 47, 4))
+    assert_shows(image, convolution_view(drawn[1], "sum of the window", 3, 47, 4))

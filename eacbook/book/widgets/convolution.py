@@ -21,7 +21,7 @@ FILTERS = {
     "dark left, bright right": ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),
     "dark above, bright below": ((-1, -2, -1), (0, 0, 0), (1, 2, 1)),
     "bright spot": ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)),
-    "mean of the window": ((1, 1, 1), (1, 1, 1), (1, 1, 1)),
+    "sum of the window": ((1, 1, 1), (1, 1, 1), (1, 1, 1)),
 }
 """Filters of 3 x 3 weights; a network learns its own."""
 
