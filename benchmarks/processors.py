@@ -6,8 +6,9 @@ PyTorch and oneDNN choose their kernels by what the processor can do. A setting 
 do without some of it, or gives them another number of threads. Under each setting (or the named ones)
 the notebooks run in fresh kernels, with a folder of runs of its own below ``runs/processors``. A second
 call finds the runs there, and the claims of each notebook whose code is the same. Prints each claim's
-limit, its worst value and the range of its values, and writes ``benchmarks/results/processors.json``.
-About 10 minutes a setting on 2 cores.
+limit, its worst value and the range of its values. Puts them into
+``benchmarks/results/processors.json``, where the rows of other settings stay. About 10 minutes a setting
+on 2 cores.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import nbformat
 import pandas as pd
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from results import keep
+from results import keep, stored
 
 from eacbook.experiments.runs import list_runs, read_facts
 
@@ -106,8 +107,9 @@ def main() -> None:
     unknown = [name for name in sys.argv[1:] if name not in SETTINGS]
     if unknown:
         raise SystemExit(f"unknown setting {unknown[0]!r}: expected one of {', '.join(SETTINGS)}")
-    rows = []
-    for setting in sys.argv[1:] or SETTINGS:
+    chosen = sys.argv[1:] or list(SETTINGS)
+    rows = [row for row in stored("processors") if row["setting"] not in chosen]
+    for setting in chosen:
         rows += run_book(setting, Path("runs/processors", setting).resolve())
     keep("processors", rows, "cpu", settings=SETTINGS)
     table = pd.DataFrame(rows).dropna(subset="claim")
