@@ -53,6 +53,23 @@ def _misshapen(value, expected: list[int], meaning: str) -> str | None:
     return f"expected {wanted}; got {got}."
 
 
+def _no_tensor(value) -> str | None:
+    """A sentence if a result is no tensor: the notebook goes on with the reader's function."""
+    if isinstance(value, Tensor):
+        return None
+    return f"expected a tensor of PyTorch; got {type(value).__name__}."
+
+
+def _no_gradient(value: Tensor) -> str | None:
+    """A sentence if a result does not depend on its input for ``backward``."""
+    if value.requires_grad:
+        return None
+    return (
+        "the numbers are right, but their gradient is lost, so no network could learn with them: "
+        "torch.tensor, item, float, detach and numpy cut it off. Compute with the tensors themselves."
+    )
+
+
 def _not_numbers(values, *meanings: str) -> str | None:
     """A sentence if these are not as many single numbers as there are meanings."""
     names = ", ".join(meanings)
@@ -87,13 +104,15 @@ def check_cross_entropy(answer: Callable[[Tensor, Tensor], Tensor]) -> str | Non
     result = answer(logits, labels)
     if result is None:
         return NOT_YET
-    result = torch.as_tensor(result, dtype=logits.dtype)
+    if problem := _no_tensor(result):
+        return problem
+    result = result.to(logits.dtype)
     if problem := _misshapen(result, [4], "one loss for each of 4 faces"):
         column = result.shape == (4, 1)
         return f"{problem} Take the only column of it: [:, 0]." if column else problem
     right = sample_losses(logits, labels)
     if torch.allclose(result, right, atol=1e-5):
-        return None
+        return _no_gradient(answer(logits.clone().requires_grad_(), labels))
     hints = {
         "those are the probabilities of the labels; the loss is minus their logarithm.": (
             -right
@@ -126,7 +145,8 @@ def check_class_logits(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> st
     result = answer(features, weights, bias)
     if result is None:
         return NOT_YET
-    result = torch.as_tensor(result)
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [2, 7], "a logit for each of 2 faces and 7 classes"):
         return f"{problem} Take the mean over the two last axes of the features first."
     right = functional.linear(features.mean((2, 3)), weights, bias)
@@ -154,7 +174,8 @@ def check_confusion_matrix(answer: Callable[[Tensor, Tensor, int], Tensor]) -> s
     result = answer(true, predicted, 4)
     if result is None:
         return NOT_YET
-    result = torch.as_tensor(result)
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [4, 4], "4 classes (one of them has no face here)"):
         return problem
     right = confusion_matrix(functional.one_hot(predicted, 4).float(), true)
@@ -182,7 +203,9 @@ def check_symmetric_matrix(answer: Callable[[float, int], Tensor]) -> str | None
     matrix = answer(0.3, 7)
     if matrix is None:
         return NOT_YET
-    matrix = torch.as_tensor(matrix, dtype=torch.float64)
+    if problem := _no_tensor(matrix):
+        return problem
+    matrix = matrix.to(torch.float64)
     if problem := _misshapen(matrix, [7, 7], "a row and a column for each of 7 classes"):
         return problem
     sums = matrix.sum(1)
@@ -241,12 +264,13 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
     result = answer(maps, other)
     if result is None:
         return NOT_YET
-    result = torch.as_tensor(result, dtype=maps.dtype)
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [], "the mean over all values"):
         return problem
     right = flip_consistency(maps, other)
     if torch.isclose(result, right):
-        return None
+        return _no_gradient(answer(maps.clone().requires_grad_(), other))
     hints = {
         "the maps of the mirror image were not flipped back before comparing them.": (
             (maps - other) ** 2
