@@ -141,7 +141,7 @@ check_symmetric_matrix(my_symmetric_matrix)
 # ## Change the noise rate
 #
 # Move the slider (the arrow keys work too) and watch three things. Faces with a wrong label get a frame: the label
-# stands above, and the true class below it. The
+# stands first, and below it *is* and the true class. The
 # colour leaves the diagonal of the matrix. The count changes. Each rate draws its own wrong labels, so frames
 # come and go. **Predict** what each kind of noise will do to the matrix. Then choose it:
 #

@@ -208,7 +208,7 @@ print("mean of the maps + bias = logits:", torch.allclose(from_maps, logits, ato
 # the mirrored or otherwise erased face. Then the second term rises. If the network does not fit the label,
 # the first term rises. That makes memorising harder, but not impossible. The second term sends its gradient
 # to the features of both views. It sends none to the classifier: there its weights are *detached*, that is, treated as
-# constants (inside `network`). So a smaller classifier cannot lower it.
+# constants (inside `network`). So the network cannot lower the term by shrinking the classifier's weights.
 #
 # ### Exercise 2: flip consistency
 #
