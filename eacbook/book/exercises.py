@@ -55,6 +55,8 @@ def _misshapen(value, expected: list[int], meaning: str) -> str | None:
 
 def _no_tensor(value) -> str | None:
     """A sentence if a result is no tensor: the notebook goes on with the reader's function."""
+    if value is None:
+        return NOT_YET
     if isinstance(value, Tensor):
         return None
     return f"expected a tensor of PyTorch; got {type(value).__name__}."
@@ -102,8 +104,6 @@ def check_cross_entropy(answer: Callable[[Tensor, Tensor], Tensor]) -> str | Non
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 1.5, 0.5], [0.3, 2.0, 0.1]])
     labels = torch.tensor([0, 2, 0, 1])
     result = answer(logits, labels)
-    if result is None:
-        return NOT_YET
     if problem := _no_tensor(result):
         return problem
     result = result.to(logits.dtype)
@@ -143,8 +143,6 @@ def check_class_logits(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> st
     weights = torch.randn((7, 5), generator=generator)
     bias = torch.randn(7, generator=generator)
     result = answer(features, weights, bias)
-    if result is None:
-        return NOT_YET
     if problem := _no_tensor(result):
         return problem
     if problem := _misshapen(result, [2, 7], "a logit for each of 2 faces and 7 classes"):
@@ -172,8 +170,6 @@ def check_confusion_matrix(answer: Callable[[Tensor, Tensor, int], Tensor]) -> s
     true = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
     predicted = torch.tensor([0, 0, 1, 1, 0, 2, 1, 1])
     result = answer(true, predicted, 4)
-    if result is None:
-        return NOT_YET
     if problem := _no_tensor(result):
         return problem
     if problem := _misshapen(result, [4, 4], "4 classes (one of them has no face here)"):
@@ -201,8 +197,6 @@ def _rounded(values: Tensor) -> list[float]:
 def check_symmetric_matrix(answer: Callable[[float, int], Tensor]) -> str | None:
     """Is this function (rate, K) -> [K,K] the transition matrix of symmetric noise?"""
     matrix = answer(0.3, 7)
-    if matrix is None:
-        return NOT_YET
     if problem := _no_tensor(matrix):
         return problem
     matrix = matrix.to(torch.float64)
@@ -262,8 +256,6 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
     generator = torch.Generator().manual_seed(0)
     maps, other = torch.randn((2, 2, 3, 4, 5), generator=generator)
     result = answer(maps, other)
-    if result is None:
-        return NOT_YET
     if problem := _no_tensor(result):
         return problem
     if problem := _misshapen(result, [], "the mean over all values"):
