@@ -157,7 +157,8 @@ def compare(name: str, ferplus: str, folder: str) -> dict:
     noisy = wrong_labels(faces, kind, int(percent[0]) if percent else None, seed)
     # Only the training rows are compared, as cleanlab's folds have no other.
     found = AuditSet.of(replace(faces, validation=None), noisy)
-    plan = make_plan(found, quick=where != "ferplus", seed=seed, device="cpu")
+    epochs = 12 if where == "ferplus" else None
+    plan = make_plan(found, quick=where != "ferplus", epochs=epochs, seed=seed, device="cpu")
     wrong, given = noisy.wrong, noisy.given.numpy()
     rows = []
     ours = score_labels(found, plan, folder)

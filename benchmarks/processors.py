@@ -52,7 +52,7 @@ def claims_of(notebook: NotebookNode) -> Iterator[dict]:
             if measured := output.get("metadata", {}).get("eacbook"):
                 limits = {side: limit for side, limit in measured.items() if side != "value"}
                 expected = " and ".join(f"{side} {limit:g}" for side, limit in limits.items())
-                sentence, value = output.data["text/markdown"], measured["value"]
+                sentence, value = output.data["text/markdown"].removeprefix("✓ "), measured["value"]
             elif failed := FAILED.match(output.get("evalue", "")):
                 sentence, value, expected = failed[1], float(failed[2]), failed[3]
             elif output.output_type == "error":

@@ -16,7 +16,10 @@ from eacbook.methods.eac import flip_consistency
 from eacbook.noise.labels import NoisyLabels
 from eacbook.noise.matrices import symmetric_matrix
 
-NOT_YET = "Not yet: put your code in place of the three dots and run the cell again."
+NOT_YET = (
+    "Not yet: put your code in place of the three dots and run the cell again. A function must return "
+    "its result."
+)
 RIGHT = "Right!"
 
 _findings: dict[Callable[..., None], Callable[..., str]] = {}
@@ -113,15 +116,16 @@ def check_cross_entropy(answer: Callable[[Tensor, Tensor], Tensor]) -> str | Non
     right = sample_losses(logits, labels)
     if torch.allclose(result, right, atol=1e-5):
         return _no_gradient(answer(logits.clone().requires_grad_(), labels))
+    of_labels = logits.gather(1, labels[:, None])[:, 0]
     hints = {
         "those are the probabilities of the labels; the loss is minus their logarithm.": (
             -right
         ).exp(),
         "the sign is wrong: a loss is never negative.": -right,
         "those are bits; nats need the natural logarithm.": right / math.log(2),
-        "those are the logits of the labels; make probabilities of all logits first.": (
-            logits.gather(1, labels[:, None])[:, 0]
-        ),
+        "that is the logarithm to base 10; nats need the natural logarithm.": right / math.log(10),
+        "those are the logits of the labels; make probabilities of all logits first.": of_labels,
+        "that is minus the logits of the labels; make probabilities of all logits first.": -of_labels,
         "the softmax went down the faces; the probabilities of each face, a row, must sum to 1.": (
             -logits.log_softmax(0).gather(1, labels[:, None])[:, 0]
         ),
@@ -146,6 +150,8 @@ def check_class_logits(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> st
     if problem := _no_tensor(result):
         return problem
     if problem := _misshapen(result, [2, 7], "a logit for each of 2 faces and 7 classes"):
+        if result.shape == (7, 2):
+            return f"{problem} Faces are rows and classes are columns."
         return f"{problem} Take the mean over the two last axes of the features first."
     right = functional.linear(features.mean((2, 3)), weights, bias)
     if torch.allclose(result, right, atol=1e-5):
@@ -215,7 +221,7 @@ def check_symmetric_matrix(answer: Callable[[float, int], Tensor]) -> str | None
         )
     if not torch.allclose(matrix, symmetric_matrix(0.3, 7)):
         return "symmetric means that all the wrong classes are equally likely."
-    other = torch.as_tensor(answer(0.5, 3), dtype=torch.float64)
+    other = answer(0.5, 3).to(torch.float64)
     if problem := _misshapen(other, [3, 3], "for 3 classes a row and a column each"):
         return problem
     if not torch.allclose(other, symmetric_matrix(0.5, 3)):
@@ -240,8 +246,10 @@ def check_right_share(answer: float, noisy: NoisyLabels, label: int) -> str | No
             "label. The question goes the other way: among the faces that *were given* this label (a "
             "column of the counts), what share really belongs to this class?"
         )
-    if abs(answer - 100 * share) < 1e-2:
-        return "the number is right; give it as a share between 0 and 1."
+    if abs(answer - 100 * share) < 1:
+        return "that looks like percent. Give the share, between 0 and 1, as `counts` says it."
+    if abs(answer - (1 - share)) < 0.01:
+        return "that is the share of the *wrong* ones among these labels; take the right ones."
     if abs(answer - share) < 0.01:
         return "that is close. Compute it from `counts`, the labels that were drawn, not from the rate."
     return (
@@ -279,6 +287,10 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
         "the differences must be squared; you took their absolute values.": (
             (maps - other.flip(-1)).abs()
         ).mean(),
+        "square each difference first, and take the mean then.": (
+            (maps - other.flip(-1)).mean() ** 2
+        ),
+        "that is the root of it; EAC takes the mean of the squares itself.": right.sqrt(),
     }
     for hint, value in hints.items():
         if torch.isclose(result, value):
@@ -313,9 +325,8 @@ def check_class_activation_maps(answer: Callable[[Tensor, Tensor], Tensor]) -> s
     features = torch.randn((2, 5, 3, 4), generator=generator)
     weights = torch.randn((7, 5), generator=generator)
     maps = answer(features, weights)
-    if maps is None:
-        return NOT_YET
-    maps = torch.as_tensor(maps)
+    if problem := _no_tensor(maps):
+        return problem
     meaning = "a map of 3 x 4 for each of 2 faces and 7 classes"
     if problem := _misshapen(maps, [2, 7, 3, 4], meaning):
         return f"{problem} Which axis is summed over? The one that both have: the channels."
@@ -336,9 +347,8 @@ def check_region_share(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None
     attention = torch.rand((6, 6), generator=generator)
     inside = (torch.rand((6, 6), generator=generator) < 0.3).float()
     result = answer(attention, inside)
-    if result is None:
-        return NOT_YET
-    result = torch.as_tensor(result)
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [], "a sum over the places, divided by another"):
         return problem
     right = region_share(attention, inside.bool())
@@ -379,10 +389,9 @@ def check_precision_and_recall(answer: Callable[[Tensor, Tensor], tuple]) -> str
 def check_kept_by_loss(answer: Callable[[Tensor, float], Tensor]) -> str | None:
     """Does this function (losses [N], assumed rate) -> rows keep the 1 - rate smallest losses?"""
     losses = torch.tensor([0.5, 2.0, 0.1, 3.0, 0.2, 0.9, 1.5, 0.3, 0.7, 0.8])
-    result = answer(losses, 0.3)
-    if result is None:
-        return NOT_YET
-    kept = torch.as_tensor(result)
+    kept = answer(losses, 0.3)
+    if problem := _no_tensor(kept):
+        return problem
     if kept.dtype == torch.bool:
         return "that marks the rows; give their numbers (nonzero() or argsort() help)."
     if kept.ndim != 1:
@@ -406,9 +415,8 @@ def check_majority_of_neighbours(answer: Callable[[Tensor, Tensor], Tensor]) -> 
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     neighbours = torch.tensor([[1, 2, 3], [0, 2, 4], [3, 4, 0], [4, 5, 4], [3, 5, 5], [3, 4, 1]])
     result = answer(neighbours, labels)
-    if result is None:
-        return NOT_YET
-    result = torch.as_tensor(result)
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [6], "a label for each of the 6 faces"):
         return problem
     right = torch.tensor([0, 0, 1, 1, 2, 1])
@@ -425,9 +433,8 @@ def check_suspects(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
     given = torch.tensor([0, 0, 0, 1, 1, 2])
     neighbours = torch.tensor([[1, 2, 3], [0, 2, 4], [3, 4, 0], [4, 5, 4], [3, 5, 5], [3, 4, 1]])
     result = answer(neighbours, given)
-    if result is None:
-        return NOT_YET
-    result = torch.as_tensor(result)
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [6], "True or False for each of the 6 faces"):
         return problem
     if result.dtype != torch.bool:
@@ -447,10 +454,12 @@ def check_along_the_ranking(answer: Callable[[Tensor], tuple]) -> str | None:
     result = answer(ranked)
     if result is None:
         return NOT_YET
-    precision, recall = (torch.as_tensor(values).double() for values in result)
-    for name, values in (("precision", precision), ("recall", recall)):
-        if values.shape != (8,):
-            return f"expected 8 values of the {name}, got the shape {list(values.shape)}."
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        return "expected two results: the precision at each place, and the recall at each place."
+    for name, values in zip(("precision", "recall"), result, strict=True):
+        if problem := _no_tensor(values) or _misshapen(values, [8], f"the {name} at each place"):
+            return problem
+    precision, recall = (values.double() for values in result)
     found = ranked.cumsum(0).double()
     of_precision, of_recall = found / torch.arange(1, 9), found / 4
     if torch.allclose(precision, of_precision) and torch.allclose(recall, of_recall):
@@ -474,11 +483,10 @@ def check_margin(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
     probabilities = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.1, 0.4]])
     given = torch.tensor([0, 2, 2])
     result = answer(probabilities, given)
-    if result is None:
-        return NOT_YET
-    result = torch.as_tensor(result).float()
-    if result.shape != (3,):
-        return f"expected a number for each of the 3 labels, got the shape {list(result.shape)}."
+    if problem := _no_tensor(result):
+        return problem
+    if problem := _misshapen(result, [3], "a number for each of the 3 labels"):
+        return problem
     right = torch.tensor([-0.5, 0.3, 0.1])
     if torch.allclose(result, right):
         return None
@@ -499,8 +507,8 @@ def check_first_of_each_class(answer: Callable[[Tensor, Tensor, int], Tensor]) -
     score = torch.tensor([0.1, 0.9, 0.8, 0.7, 0.2, 0.3, 0.6, 0.05])
     given = torch.tensor([1, 0, 0, 0, 1, 1, 0, 2])
     result = answer(score, given, 2)
-    if result is None:
-        return NOT_YET
+    if problem := _no_tensor(result):
+        return problem
     rows = [int(row) for row in result]
     if sorted(rows) == [1, 2, 4, 5, 7]:
         return None
@@ -550,11 +558,11 @@ def check_relabel(answer: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> 
     labels = torch.tensor([0, 1, 1, 0, 0])
     low = torch.tensor([True, True, True, True, False])
     result = answer(probabilities, labels, low, 0.2)
-    if result is None:
-        return NOT_YET
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [5], "a label for each of the 5 faces"):
         return problem
-    result = torch.as_tensor(result).long()
+    result = result.long()
     right = torch.tensor([0, 0, 1, 2, 0])
     if torch.equal(result, right):
         return None
@@ -599,9 +607,8 @@ def check_copies(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
     brighter = train[0].clamp(max=254) + (torch.arange(16).view(1, 4, 4) == 5).to(torch.uint8)
     test = torch.stack([train[3], brighter, train[2], train[4].flip(-1), train[1]])
     result = answer(train, test[:4])
-    if result is None:
-        return NOT_YET
-    result = torch.as_tensor(result)
+    if problem := _no_tensor(result):
+        return problem
     if problem := _misshapen(result, [4], "True or False for each of the 4 test images"):
         return f"there were 5 training and 4 test images. {problem[0].upper()}{problem[1:]}"
     result, right = result.bool(), torch.tensor([True, False, True, False])

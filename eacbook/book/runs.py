@@ -63,7 +63,7 @@ def say(text: str) -> None:
 def claim(
     sentence: str, value: float, *, above: float | None = None, below: float | None = None
 ) -> None:
-    """Show a sentence, as Markdown, if the number that supports it is within its limit.
+    """Show a sentence behind a tick, as Markdown, if the number that supports it is within its limit.
 
     The number comes from a training. The limit leaves room for the results of other processors. The
     number and the limit are in the metadata of the output; ``benchmarks/processors.py`` reads them.
@@ -84,4 +84,4 @@ def claim(
         raise AssertionError(
             f"This does not hold here: {sentence} The number is {value:.4g}; expected {expected}."
         )
-    display(Markdown(sentence), metadata={"eacbook": {"value": value, **limits}})
+    display(Markdown(f"✓ {sentence}"), metadata={"eacbook": {"value": value, **limits}})

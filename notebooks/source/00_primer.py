@@ -12,8 +12,10 @@
 # minutes of reading and trying (an estimate). The computer works for less than half a minute.
 #
 # **Predict first.** Many cells begin with `guess = ""`. Write your guess between the quotes, and then run this one
-# cell. *Run All* shows every result before you can think. Under some cells you will read a **claim**: a sentence that
-# the cell has checked. The cell stops if it is not true on your machine. The exercises tell you what is wrong with your
+# cell. *Run All* shows every result before you can think. So do the saved results, which stand below the cells already:
+# remove them first (in JupyterLab *Edit*, *Clear Outputs of All Cells*; in Colab *Edit*, *Clear all outputs*). Under
+# some cells you will read a **claim** behind a ✓: a sentence that the cell has checked. The cell stops if it is not true
+# on your machine. The exercises tell you what is wrong with your
 # code. If you are stuck, the folder `notebooks/solutions` has every notebook with its exercises solved.
 #
 # Free places to learn what is missing here:
@@ -68,7 +70,6 @@ guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("00", "equal logits", guess)
 
 explorer = SoftmaxExplorer(["happiness", "neutral", "fear"])
-explorer.logits[0].value = 2.0
 explorer
 
 # %% [markdown]
@@ -130,9 +131,10 @@ explorer
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("00", "shape of the features", guess)
 
-network = eb.build_network("tiny", num_classes=7)
+network = eb.build_network("tiny", num_classes=7).eval()
+two_faces = normalise(faces.train.images[:2])
 with torch.inference_mode():
-    features = network.backbone(normalise(faces.train.images[:2]))
+    features = network.backbone(two_faces)
 print("features:", tuple(features.shape), "= faces, channels, rows, columns")
 print("after the mean over the places:", tuple(features.mean((2, 3)).shape))
 print("the linear layer: weights", tuple(network.fc.weight.shape), "and bias", tuple(network.fc.bias.shape))
@@ -187,8 +189,10 @@ def our_class_logits(features, weights, bias):
 
 
 class_logits = yours_or_ours(my_class_logits, our_class_logits, check_class_logits)
+network.eval()
 with torch.inference_mode():
-    logits, maps = network(normalise(faces.train.images[:2]))
+    logits, maps = network(two_faces)
+    features = network.backbone(two_faces)
     from_features = class_logits(features, network.fc.weight, network.fc.bias)
 print("maps:", tuple(maps.shape))
 print("logits from the features:  ", torch.allclose(from_features, logits, atol=1e-4))

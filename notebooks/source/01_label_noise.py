@@ -42,21 +42,23 @@ print("classes:", ", ".join(faces.classes))
 
 # %% [markdown]
 # Here are eight faces of each class. They are stored 48 pixels wide and enlarged here. Some show the
-# expression fully. Others show it so faintly that you would not bet on it. **Predict** before you run the
-# cell: write your guess between the quotes of its first line. Which two of the seven expressions will you confuse most easily yourself?
+# expression fully. Others show it so faintly that you would not bet on it.
 
 # %%
-guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
-prediction("01", "hardest pair", guess)
-
 labels = faces.train.labels
 rows = torch.cat([(labels == label).nonzero()[:8, 0] for label in range(faces.num_classes)])
 images, shown = faces.train.images[rows], labels[rows]
 show(face_sheet(images, shown, shown, faces.classes, cell=76))
 
 # %% [markdown]
-# Remember your pair. We return to it when we ask what people really confuse.
-#
+# **Predict**: which two of the seven expressions would you confuse most easily yourself? Write your guess between the
+# quotes, and run the cell. We return to your pair when we ask what people really confuse.
+
+# %%
+guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
+prediction("01", "hardest pair", guess)
+
+# %% [markdown]
 # An expression is made of *action units*. They are the single movements of the face that psychologists count
 # (Ekman, Friesen and Hager, 2002). Examples are raised brows, a wrinkled nose and pulled lip corners. Each
 # class has its typical units (Du, Tao and Martinez, PNAS 2014). It also has units that only some people show.
@@ -71,21 +73,25 @@ for name, (always, sometimes) in EXPRESSIONS.items():
 
 # %% [markdown]
 # Fear and surprise share raised inner brows and parted lips. Fear, sadness and anger share lowered brows. And
-# a very faint expression looks neutral. The next cell shows *surprise* from its faintest to its fullest face (1 is
-# full).
-# **Predict**: at which of the eight faces would you begin to call it surprise?
+# a very faint expression looks neutral. The next cell shows *surprise* from its faintest to its fullest face.
+
+# %%
+drawn = faces.train.drawn
+surprise = (labels == 0).nonzero()[:, 0]
+by_intensity = surprise[drawn.intensity[surprise].argsort()]
+strip = by_intensity[torch.linspace(0, len(by_intensity) - 1, 8).long()]
+sheet = face_sheet(faces.train.images[strip], labels[strip], labels[strip], faces.classes, cell=76)
+show(sheet)
+
+# %% [markdown]
+# **Predict**: at which of the eight faces would you begin to call it surprise? How strong is the expression there? (0 is
+# no expression, and 1 is the full one.)
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("01", "first surprise", guess)
 
-drawn = faces.train.drawn
-surprise = (labels == 0).nonzero()[:, 0]
-by_intensity = surprise[drawn.intensity[surprise].argsort()]
-strip = by_intensity[torch.linspace(0, len(by_intensity) - 1, 8).long()]
 print("intensity:", [round(value, 1) for value in drawn.intensity[strip].tolist()])
-sheet = face_sheet(faces.train.images[strip], labels[strip], labels[strip], faces.classes, cell=76)
-show(sheet)
 
 # %% [markdown]
 # ## Making labels wrong
@@ -242,7 +248,8 @@ for share, i, j in sorted(pairs, reverse=True)[:5]:
 # because it is simple and everybody can repeat it. People do not err like that. Remember this when you read
 # that a method "is robust to 30 % label noise".
 #
-# Now give our synthetic faces labels from that matrix. **Predict**: will 18 % of them be wrong here, too?
+# Now give our synthetic faces labels from that matrix. **Predict**: will 18 % of them be wrong here, too? (If you have
+# seen the share in the explorer: why is it another one?)
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}

@@ -443,7 +443,7 @@ figure.update_layout(template=TEMPLATE, height=HEIGHT, showlegend=False)
 #   not so. One pass instead of two makes no visible difference.
 #
 # Does this hold for photographs, and for a network that knows faces? Here is the same with 1,200 faces of FERPlus,
-# 30 % wrong labels, dlib's network and the recipe for a laptop (notebook 8). `benchmarks/README.md` has the command.
+# 30 % wrong labels, dlib's network and 12 epochs on a laptop (see notebook 8). `benchmarks/README.md` has the command.
 # A number without a spread is from seed 0 alone. The others are from three seeds.
 #
 # <!-- filled: ablation on photographs -->

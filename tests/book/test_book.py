@@ -33,7 +33,7 @@ def test_say_shows_a_sentence_with_its_numbers(shown):
 def test_a_claim_that_holds_is_shown_with_its_number_where_nobody_compares_it(shown, value, limits):
     book.claim("It holds.", value, **limits)
     ((text, metadata),) = shown
-    assert text == "It holds."
+    assert text == "✓ It holds."
     assert metadata == {"eacbook": {"value": pytest.approx(0.3), **limits}}
 
 

@@ -80,6 +80,8 @@ def uniform(rate, k):
         (check_flip_consistency, lambda a, b: ((a - b.flip(-1)) ** 2).sum(), "the sum"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)).abs().mean(), "squared"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)) ** 2, "one number"),
+        (check_flip_consistency, lambda a, b: (a - b.flip(-1)).mean() ** 2, "square each"),
+        (check_flip_consistency, lambda a, b: flip_consistency(a, b) ** 0.5, "the root"),
         (check_class_activation_maps, activation_maps, "Right!"),
         (check_class_activation_maps, lambda f, w: None, NOT_YET),
         (check_class_activation_maps, lambda f, w: activation_maps(f, w).sum(1), "7 classes"),
@@ -122,6 +124,11 @@ def test_check_of_a_function(check, answer, says, capsys):
         (NOISY.counts[1, 1] / NOISY.counts[:, 1].sum(), "Right!"),
         (NOISY.counts[1, 1] / NOISY.counts[1].sum(), "the other way"),
         (100 * NOISY.counts[1, 1] / NOISY.counts[:, 1].sum(), "between 0 and 1"),
+        (
+            round(100 * NOISY.counts[1, 1].item() / NOISY.counts[:, 1].sum().item()),
+            "looks like percent",
+        ),
+        (1 - NOISY.counts[1, 1] / NOISY.counts[:, 1].sum(), "share of the *wrong* ones"),
         (0.123, "column of `counts`"),
         (NOISY.counts[1, 1] / NOISY.counts[:, 1].sum() + 0.004, "that is close"),
         ("many", "ValueError"),
@@ -256,7 +263,9 @@ def first_of_each(score, given, count):
         (check_along_the_ranking, lambda ranked: along(ranked)[::-1], "exchanged"),
         (check_along_the_ranking, lambda r: (along(r)[0], r.cumsum(0) / 8), "ends at 0.500"),
         (check_along_the_ranking, lambda r: (r.cumsum(0) / 4, along(r)[1]), "yours is 0.500"),
-        (check_along_the_ranking, lambda r: (0.5, 1.0), "8 values of the precision"),
+        (check_along_the_ranking, lambda r: (0.5, 1.0), "tensor of PyTorch; got float"),
+        (check_along_the_ranking, lambda r: (r[:3], r), "the precision at each place, the shape"),
+        (check_along_the_ranking, lambda r: along(r)[0], "expected two results"),
         (check_margin, margin, "Right!"),
         (check_margin, lambda p, given: None, NOT_YET),
         (check_margin, lambda p, given: -margin(p, given), "other way round"),
@@ -270,8 +279,8 @@ def first_of_each(score, given, count):
             lambda s, g, count: s.topk(count).indices,
             r"of \*all\* labels",
         ),
-        (check_first_of_each_class, lambda s, g, count: [1, 1, 2], "comes twice"),
-        (check_first_of_each_class, lambda s, g, count: [0, 1, 7], "only one"),
+        (check_first_of_each_class, lambda s, g, count: torch.tensor([1, 1, 2]), "comes twice"),
+        (check_first_of_each_class, lambda s, g, count: torch.tensor([0, 1, 7]), "only one"),
     ],
 )
 def test_check_of_a_ranking(check, answer, says, capsys):
@@ -368,6 +377,8 @@ def marked(true, predicted, k):
         (check_cross_entropy, lambda x, y: (-sample_losses(x, y)).exp(), "minus their logarithm"),
         (check_cross_entropy, lambda x, y: -sample_losses(x, y), "never negative"),
         (check_cross_entropy, lambda x, y: sample_losses(x, y) / np.log(2), "bits"),
+        (check_cross_entropy, lambda x, y: sample_losses(x, y) / np.log(10), "to base 10"),
+        (check_cross_entropy, lambda x, y: -x[torch.arange(4), y], "minus the logits"),
         (check_cross_entropy, lambda x, y: x[torch.arange(4), y], "logits of the labels"),
         (check_cross_entropy, lambda x, y: -x.log_softmax(0)[torch.arange(4), y], "down the faces"),
         (check_cross_entropy, lambda x, y: sample_losses(x, x.argmax(1)), "likeliest class"),
@@ -375,6 +386,7 @@ def marked(true, predicted, k):
         (check_class_logits, class_logits, "Right!"),
         (check_class_logits, lambda f, w, b: None, NOT_YET),
         (check_class_logits, lambda f, w, b: activation_maps(f, w), "[2, 7]; got the shape [2, 7, 3"),
+        (check_class_logits, lambda f, w, b: class_logits(f, w, b).T, "Faces are rows"),
         (check_class_logits, lambda f, w, b: class_logits(f, w, 0), "bias is missing"),
         (check_class_logits, lambda f, w, b: class_logits(12 * f, w, b), "take their mean"),
         (check_class_logits, lambda f, w, b: f.amax((2, 3)) @ w.T + b, "largest place"),
@@ -394,6 +406,34 @@ def marked(true, predicted, k):
 def test_check_of_the_primer(check, answer, says, capsys):
     check(answer)
     assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (check_symmetric_matrix, symmetric_matrix),
+        (check_flip_consistency, flip_consistency),
+        (check_class_activation_maps, activation_maps),
+        (check_region_share, lambda a, i: (a * i).sum() / a.sum()),
+        (check_kept_by_loss, lambda x, r: x.argsort()[: round(len(x) * (1 - r))]),
+        (check_majority_of_neighbours, lambda n, y: y[n].mode(1).values),
+        (check_suspects, lambda n, y: y[n].mode(1).values != y),
+        (check_margin, margin),
+        (check_first_of_each_class, first_of_each),
+        (check_copies, in_any),
+        (check_cross_entropy, sample_losses),
+        (check_class_logits, class_logits),
+        (check_confusion_matrix, counted),
+    ],
+)
+def test_right_numbers_that_are_no_tensor_are_refused_because_the_notebook_computes_with_them(
+    check, answer, capsys
+):
+    check(answer)
+    check(lambda *inputs: answer(*inputs).numpy())
+    right, refused = capsys.readouterr().out.splitlines()
+    assert right == "Right!"
+    assert refused.startswith("Not quite: expected a tensor of PyTorch; got ")
 
 
 def test_a_notebook_goes_on_with_a_solved_exercise_and_with_an_open_one(capsys):

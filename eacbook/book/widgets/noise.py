@@ -16,7 +16,7 @@ from eacbook.noise.matrices import likeliest_confusion, single_votes
 from eacbook.plots.fonts import drawable, legend
 from eacbook.plots.pictures import face_sheet, matrix_picture, png, side_by_side
 
-RATES = [step / 20 for step in range(17)]
+RATES = [step / 20 for step in range(19)]
 SYMMETRIC, PAIR, HUMAN = "symmetric", "pair", "single people's answers (FERPlus)"
 
 

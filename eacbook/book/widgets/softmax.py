@@ -49,16 +49,23 @@ def softmax_view(logits: Sequence[float], given: int, classes: Sequence[str]) ->
         width = BAR * share.item()
         draw.rectangle((NAME + 10, y, NAME + 10 + max(width, 1), y + step - 34), colour)
         draw.rectangle((NAME + 10, y, NAME + 10 + BAR, y + step - 34), None, palette.INK)
-        write(NAME + BAR + 22, y + 8, f"exp({logit:g}) = {np.exp(logit):.3g}, so {share:.1%}")
+        write(NAME + BAR + 22, y + 8, f"exp({logit:g}) = {np.exp(logit):.3g}, so {_percent(share)}")
         if row == given:
             write(NAME + 10, y + step - 32, "the given label")
     both = side_by_side(sheet, _loss_chart(shares[given].item(), colours[classes[given]]))
-    each = ", ".join(f"{name} {share:.1%}" for name, share in zip(classes, shares, strict=True))
+    each = ", ".join(
+        f"{name} {_percent(share)}" for name, share in zip(classes, shares, strict=True)
+    )
     both.info[DESCRIPTION] = (
         f"Probabilities by the softmax: {each}. The given label is {classes[given]}, and its loss on "
         f"the curve of minus the logarithm is {-shares[given].log():.2f} nats."
     )
     return png(both, compress_level=1)
+
+
+def _percent(share: float) -> str:
+    """A share with one decimal; a small one with its first digit, because its loss is large."""
+    return f"{share:.1%}" if share >= 0.001 else f"{100 * share:.1g}%"
 
 
 def _loss_chart(probability: float, colour: str) -> Image.Image:
@@ -116,5 +123,5 @@ class SoftmaxExplorer(Explorer):
         share = torch.tensor(logits, dtype=torch.float64).softmax(0)[given].item()
         self.numbers.value = (
             f"The label <b>{html.escape(self.given.value)}</b> has the probability "
-            f"<b>{share:.1%}</b>. Its loss is <b>{-np.log(share):.2f} nats</b>."
+            f"<b>{_percent(share)}</b>. Its loss is <b>{-np.log(share):.2f} nats</b>."
         )
