@@ -5,8 +5,8 @@
 Runs every notebook (or those whose numbers are named) as a reader would who has nothing stored, one
 after the other, each in a fresh kernel and with a folder of runs of its own; then once more with what
 it has stored. Counts from the start of the kernel: to the end of the first cell that shows a picture,
-of the last cell, and what the slowest cell took. Prints a table and writes
-``benchmarks/results/notebooks.json``.
+of the last cell, and what the slowest cell took. Prints a table and puts the rows into
+``benchmarks/results/notebooks.json``, where those of other notebooks stay.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import nbformat
 import pandas as pd
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from results import keep
+from results import keep, stored
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PICTURES = {"image/png", "image/jpeg", "application/vnd.plotly.v1+json"}
@@ -59,16 +59,18 @@ def seconds_of(path: Path) -> dict:
 
 
 def main() -> None:
-    rows = []
+    rows = stored("notebooks")
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         if sys.argv[1:] and path.name[:2] not in sys.argv[1:]:
             continue
+        rows = [row for row in rows if row["notebook"] != path.stem]
         with TemporaryDirectory() as runs:
             os.environ["EACBOOK_RUNS"] = runs
-            for stored in (False, True):
-                facts = {"notebook": path.stem, "stored": stored} | seconds_of(path)
+            for again in (False, True):
+                facts = {"notebook": path.stem, "stored": again} | seconds_of(path)
                 print(facts, flush=True)
                 rows.append(facts)
+    rows.sort(key=lambda row: (row["notebook"], row["stored"]))
     keep("notebooks", rows)
     print(pd.DataFrame(rows).round(1).to_string(index=False))
 

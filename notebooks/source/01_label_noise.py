@@ -51,14 +51,16 @@ images, shown = faces.train.images[rows], labels[rows]
 show(face_sheet(images, shown, shown, faces.classes, cell=76))
 
 # %% [markdown]
-# **Predict**: which two of the seven expressions would you confuse most easily yourself? Write your guess between the
-# quotes, and run the cell. We return to your pair when we ask what people really confuse.
+# Write your guess between the quotes of the next cell, and run it. **Predict**: which two of the seven expressions would
+# you confuse most easily yourself?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("01", "hardest pair", guess)
 
 # %% [markdown]
+# Remember your pair. We return to it when we ask what people really confuse.
+#
 # An expression is made of *action units*. They are the single movements of the face that psychologists count
 # (Ekman, Friesen and Hager, 2002). Examples are raised brows, a wrinkled nose and pulled lip corners. Each
 # class has its typical units (Du, Tao and Martinez, PNAS 2014). It also has units that only some people show.
