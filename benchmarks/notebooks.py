@@ -6,7 +6,8 @@ Runs every notebook (or those whose numbers are named) as a reader would who has
 after the other, each in a fresh kernel and with a folder of runs of its own; then once more with what
 it has stored. Counts from the start of the kernel: to the end of the first cell that shows a picture,
 of the last cell, and what the slowest cell took. Prints a table and puts the rows into
-``benchmarks/results/notebooks.json``, where those of other notebooks stay.
+``benchmarks/results/notebooks.json``, where those of other notebooks stay. Its command and
+device are those of the last call.
 """
 
 from __future__ import annotations

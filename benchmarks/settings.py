@@ -10,7 +10,7 @@ cost of two passes. All train on 1,500 synthetic faces with 30 % symmetric noise
 thread.
 The runs are stored below ``runs/settings``, so a second call finds them. Prints mean and spread of the
 validation accuracy (the last five epochs), and writes ``benchmarks/results/settings.json``. All trials
-are about 80 minutes of one core.
+are a good hour of one core.
 """
 
 from __future__ import annotations

@@ -62,7 +62,9 @@ def _no_tensor(value) -> str | None:
         return NOT_YET
     if isinstance(value, Tensor):
         return None
-    return f"expected a tensor of PyTorch; got {type(value).__name__}."
+    return (
+        f"expected a tensor of PyTorch; got {type(value).__name__}. The next cells compute with it."
+    )
 
 
 def _no_gradient(value: Tensor) -> str | None:
@@ -153,6 +155,7 @@ def check_class_logits(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> st
         if result.shape == (7, 2):
             return f"{problem} Faces are rows and classes are columns."
         return f"{problem} Take the mean over the two last axes of the features first."
+    result = result.to(features.dtype)
     right = functional.linear(features.mean((2, 3)), weights, bias)
     if torch.allclose(result, right, atol=1e-5):
         return None
@@ -247,11 +250,14 @@ def check_right_share(answer: float, noisy: NoisyLabels, label: int) -> str | No
             "column of the counts), what share really belongs to this class?"
         )
     if abs(answer - 100 * share) < 1:
-        return "that looks like percent. Give the share, between 0 and 1, as `counts` says it."
+        return "that looks like percent. Give the share, between 0 and 1, and do not round it."
     if abs(answer - (1 - share)) < 0.01:
         return "that is the share of the *wrong* ones among these labels; take the right ones."
     if abs(answer - share) < 0.01:
-        return "that is close. Compute it from `counts`, the labels that were drawn, not from the rate."
+        return (
+            "that is close. Compute it from `counts`, the labels that were drawn, not from the rate. Do "
+            "not round it."
+        )
     return (
         f"{answer:.4f} is not right. Take the column of `counts` that belongs to this label, of the "
         "noise that the task names."
@@ -268,6 +274,7 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
         return problem
     if problem := _misshapen(result, [], "the mean over all values"):
         return problem
+    result = result.to(maps.dtype)
     right = flip_consistency(maps, other)
     if torch.isclose(result, right):
         return _no_gradient(answer(maps.clone().requires_grad_(), other))
@@ -290,7 +297,7 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
         "square each difference first, and take the mean then.": (
             (maps - other.flip(-1)).mean() ** 2
         ),
-        "that is the root of it; EAC takes the mean of the squares itself.": right.sqrt(),
+        "that is the square root of the mean; EAC takes no root.": right.sqrt(),
     }
     for hint, value in hints.items():
         if torch.isclose(result, value):
@@ -330,6 +337,7 @@ def check_class_activation_maps(answer: Callable[[Tensor, Tensor], Tensor]) -> s
     meaning = "a map of 3 x 4 for each of 2 faces and 7 classes"
     if problem := _misshapen(maps, [2, 7, 3, 4], meaning):
         return f"{problem} Which axis is summed over? The one that both have: the channels."
+    maps = maps.to(features.dtype)
     right = torch.einsum("kc,bchw->bkhw", weights, features)
     if torch.allclose(maps, right, atol=1e-5):
         return None
@@ -351,6 +359,7 @@ def check_region_share(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None
         return problem
     if problem := _misshapen(result, [], "a sum over the places, divided by another"):
         return problem
+    result = result.to(attention.dtype)
     right = region_share(attention, inside.bool())
     if torch.isclose(result, right):
         return None
@@ -454,7 +463,7 @@ def check_along_the_ranking(answer: Callable[[Tensor], tuple]) -> str | None:
     result = answer(ranked)
     if result is None:
         return NOT_YET
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
+    if not isinstance(result, (tuple, list, Tensor)) or len(result) != 2:
         return "expected two results: the precision at each place, and the recall at each place."
     for name, values in zip(("precision", "recall"), result, strict=True):
         if problem := _no_tensor(values) or _misshapen(values, [8], f"the {name} at each place"):
@@ -487,6 +496,7 @@ def check_margin(answer: Callable[[Tensor, Tensor], Tensor]) -> str | None:
         return problem
     if problem := _misshapen(result, [3], "a number for each of the 3 labels"):
         return problem
+    result = result.float()
     right = torch.tensor([-0.5, 0.3, 0.1])
     if torch.allclose(result, right):
         return None

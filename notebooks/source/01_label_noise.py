@@ -250,8 +250,8 @@ for share, i, j in sorted(pairs, reverse=True)[:5]:
 # because it is simple and everybody can repeat it. People do not err like that. Remember this when you read
 # that a method "is robust to 30 % label noise".
 #
-# Now give our synthetic faces labels from that matrix. **Predict**: will 18 % of them be wrong here, too? (If you have
-# seen the share in the explorer: why is it another one?)
+# Now give our synthetic faces labels from that matrix. **Predict**: will 18 % of them be wrong here, too? (If you remember
+# the share from the explorer, explain it instead.)
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}

@@ -290,7 +290,7 @@ show(picture_grid({"face": images, "regions": torch.where(inside, images, images
 # ### Exercise 2: a score for attention
 #
 # Write the share. The input is `attention` `[h, w]` (not negative) and `inside` `[h, w]` (the part of each
-# place that is in a region, 0 to 1). The output is one number.
+# place that is in a region, 0 to 1). The output is one number, as a tensor (without `.item()`).
 
 # %%
 from eacbook.book.exercises import check_region_share

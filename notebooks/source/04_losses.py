@@ -225,7 +225,7 @@ claim("The baseline's losses did this better earlier in the training.", forgotte
 # ### Exercise 2: what is kept
 #
 # Write the selection. The input is the losses `[N]` and the assumed share of wrong labels. The result is the
-# rows (numbers, not a mask) of the labels that are *kept*.
+# rows (a tensor of numbers, not a mask) of the labels that are *kept*.
 
 # %%
 from eacbook.book.exercises import check_kept_by_loss

@@ -11,7 +11,7 @@
 #
 # **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [3](03_attention.ipynb), and for real faces your
 # own copy of FERPlus. Without a copy, everything here runs on a stand-in. **Time**: about 80 minutes of reading and trying.
-# The first time, the computer works for 2 to 4 minutes on 2 CPU cores, and for about 15 with FERPlus. After
+# The first time, the computer works for 2 to 4 minutes on 2 CPU cores, and for 15 to 25 with FERPlus. After
 # that, it finds its runs again.
 
 # %%
@@ -252,8 +252,9 @@ print("left to train on:", len(faces.train))
 # once as the baseline and once with EAC. For a laptop there is a smaller recipe: 96 pixels instead of 150,
 # and 18 epochs instead of 60.
 #
-# With 1,200 faces of FERPlus, the next cell computes for about 15 minutes on a CPU. With the stand-in
-# it takes 160 faces and 3 epochs, half a minute. That only shows that every line works.
+# With 1,200 faces of FERPlus, the next cell computes for about 12 minutes on one core with AVX-512. A core
+# without it takes up to twice as long, and a second free core saves a part of this. With the stand-in the cell
+# takes 160 faces and 3 epochs, half a minute. That only shows that every line works.
 #
 # **Predict.** The network has seen three million photographs of faces. Will the baseline still memorise wrong
 # labels? Will EAC gain more or less than from random weights?
@@ -296,17 +297,17 @@ if SOURCE:  # a few epochs on the stand-in show nothing
 # %% [markdown]
 # **On real faces.** We trained this pair on 1,200 faces of FERPlus with the seeds 0, 1 and 2
 # (`python benchmarks/laptop.py data/ferplus recipe`). The baseline recognised 52.2 ± 2.2 % of the test faces
-# and memorised 92 ± 3 % of the wrong labels. EAC recognised 64.9 ± 0.9 % and memorised 30 ± 1 %. It is ahead with
+# and memorised 92 ± 2 % of the wrong labels. EAC recognised 64.9 ± 0.9 % and memorised 30 ± 1 %. It is ahead with
 # every seed. With all faces of FERPlus and 60 epochs EAC memorises less, and recognises more (see the end of this
 # notebook).
 #
 # Now stop after 12 epochs of FERPlus, with a schedule of 12. The baseline has 58.1 ± 0.2 %, and has memorised 54 ± 5 % of the wrong labels.
-# EAC has 63.8 ± 1.0 %. So the baseline gets *worse* by training longer, and EAC better. The 18 epochs were chosen
-# by EAC's *validation* faces.
+# EAC has 63.8 ± 1.0 %. So the baseline gets *worse* by training longer, and EAC does not. The 18 epochs were chosen
+# by EAC's *validation* faces, where they are better with every seed.
 #
 # Look at the *mean class* accuracy on FERPlus, too. With 18 epochs EAC has 41.5 ± 0.8 % and the baseline 37.5 ± 4.3 %. It is
-# ahead with two seeds of three. With 12 epochs it was ahead with one. So few faces have disgust or fear that these
-# classes need time. If rare classes matter to you, compare methods by this number.
+# ahead with two seeds of three. With 12 epochs it was ahead with one. Few faces have disgust or fear, so EAC may
+# need more time for them. If rare classes matter to you, compare methods by this number.
 
 # %% [markdown]
 # ## One annotator for each face

@@ -379,7 +379,8 @@ claim("So are right labels of the rare class.", disgust - others, above=0.1)
 # ### Exercise 3: the list of each class
 #
 # One ranking for all classes is filled by the hard ones. So also make a list for each *given* class. `score` and
-# `given` are `[N]`. Return the rows of the `count` most doubtful labels of each class. (A class may have fewer.)
+# `given` are `[N]`. Return the rows of the `count` most doubtful labels of each class, as one tensor. (A class may have
+# fewer.)
 
 # %%
 from eacbook.book.exercises import check_first_of_each_class

@@ -81,7 +81,7 @@ def uniform(rate, k):
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)).abs().mean(), "squared"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)) ** 2, "one number"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)).mean() ** 2, "square each"),
-        (check_flip_consistency, lambda a, b: flip_consistency(a, b) ** 0.5, "the root"),
+        (check_flip_consistency, lambda a, b: flip_consistency(a, b) ** 0.5, "square root"),
         (check_class_activation_maps, activation_maps, "Right!"),
         (check_class_activation_maps, lambda f, w: None, NOT_YET),
         (check_class_activation_maps, lambda f, w: activation_maps(f, w).sum(1), "7 classes"),
@@ -259,6 +259,7 @@ def first_of_each(score, given, count):
     ("check", "answer", "says"),
     [
         (check_along_the_ranking, along, "Right!"),
+        (check_along_the_ranking, lambda ranked: torch.stack(along(ranked)), "Right!"),
         (check_along_the_ranking, lambda ranked: None, NOT_YET),
         (check_along_the_ranking, lambda ranked: along(ranked)[::-1], "exchanged"),
         (check_along_the_ranking, lambda r: (along(r)[0], r.cumsum(0) / 8), "ends at 0.500"),
@@ -267,6 +268,7 @@ def first_of_each(score, given, count):
         (check_along_the_ranking, lambda r: (r[:3], r), "the precision at each place, the shape"),
         (check_along_the_ranking, lambda r: along(r)[0], "expected two results"),
         (check_margin, margin, "Right!"),
+        (check_margin, lambda p, given: margin(p.double(), given), "Right!"),
         (check_margin, lambda p, given: None, NOT_YET),
         (check_margin, lambda p, given: -margin(p, given), "other way round"),
         (check_margin, lambda p, given: margin(p, given, None), "must not count"),
@@ -434,6 +436,23 @@ def test_right_numbers_that_are_no_tensor_are_refused_because_the_notebook_compu
     right, refused = capsys.readouterr().out.splitlines()
     assert right == "Right!"
     assert refused.startswith("Not quite: expected a tensor of PyTorch; got ")
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (check_symmetric_matrix, symmetric_matrix),
+        (check_flip_consistency, flip_consistency),
+        (check_class_activation_maps, activation_maps),
+        (check_region_share, lambda a, i: (a * i).sum() / a.sum()),
+        (check_margin, margin),
+        (check_cross_entropy, sample_losses),
+        (check_class_logits, class_logits),
+    ],
+)
+def test_right_numbers_in_double_precision_are_right(check, answer, capsys):
+    check(lambda *inputs: answer(*inputs).double())
+    assert capsys.readouterr().out == "Right!\n"
 
 
 def test_a_notebook_goes_on_with_a_solved_exercise_and_with_an_open_one(capsys):
