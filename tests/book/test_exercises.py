@@ -410,24 +410,27 @@ def test_check_of_the_primer(check, answer, says, capsys):
     assert says in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    [
-        (check_symmetric_matrix, symmetric_matrix),
-        (check_flip_consistency, flip_consistency),
-        (check_class_activation_maps, activation_maps),
-        (check_region_share, lambda a, i: (a * i).sum() / a.sum()),
-        (check_kept_by_loss, lambda x, r: x.argsort()[: round(len(x) * (1 - r))]),
-        (check_majority_of_neighbours, lambda n, y: y[n].mode(1).values),
-        (check_suspects, lambda n, y: y[n].mode(1).values != y),
-        (check_margin, margin),
-        (check_first_of_each_class, first_of_each),
-        (check_copies, in_any),
-        (check_cross_entropy, sample_losses),
-        (check_class_logits, class_logits),
-        (check_confusion_matrix, counted),
-    ],
-)
+RIGHT_REAL_NUMBERS = [
+    (check_symmetric_matrix, symmetric_matrix),
+    (check_flip_consistency, flip_consistency),
+    (check_class_activation_maps, activation_maps),
+    (check_region_share, lambda a, i: (a * i).sum() / a.sum()),
+    (check_margin, margin),
+    (check_cross_entropy, sample_losses),
+    (check_class_logits, class_logits),
+]
+RIGHT_TENSORS = [
+    *RIGHT_REAL_NUMBERS,
+    (check_kept_by_loss, lambda x, r: x.argsort()[: round(len(x) * (1 - r))]),
+    (check_majority_of_neighbours, lambda n, y: y[n].mode(1).values),
+    (check_suspects, lambda n, y: y[n].mode(1).values != y),
+    (check_first_of_each_class, first_of_each),
+    (check_copies, in_any),
+    (check_confusion_matrix, counted),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT_TENSORS)
 def test_right_numbers_that_are_no_tensor_are_refused_because_the_notebook_computes_with_them(
     check, answer, capsys
 ):
@@ -438,18 +441,7 @@ def test_right_numbers_that_are_no_tensor_are_refused_because_the_notebook_compu
     assert refused.startswith("Not quite: expected a tensor of PyTorch; got ")
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    [
-        (check_symmetric_matrix, symmetric_matrix),
-        (check_flip_consistency, flip_consistency),
-        (check_class_activation_maps, activation_maps),
-        (check_region_share, lambda a, i: (a * i).sum() / a.sum()),
-        (check_margin, margin),
-        (check_cross_entropy, sample_losses),
-        (check_class_logits, class_logits),
-    ],
-)
+@pytest.mark.parametrize(("check", "answer"), RIGHT_REAL_NUMBERS)
 def test_right_numbers_in_double_precision_are_right(check, answer, capsys):
     check(lambda *inputs: answer(*inputs).double())
     assert capsys.readouterr().out == "Right!\n"
