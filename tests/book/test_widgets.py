@@ -4,8 +4,10 @@ import base64
 import html
 import io
 import math
+import threading
 from dataclasses import replace
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,7 @@ from eacbook.book.widgets.convolution import (
     convolve,
     largest_of_squares,
 )
+from eacbook.book.widgets.explorer import Explorer
 from eacbook.book.widgets.losses import detection_text, loss_view
 from eacbook.book.widgets.noise import HUMAN, PAIR, SYMMETRIC, noise_for, noise_picture
 from eacbook.book.widgets.softmax import softmax_view
@@ -88,6 +91,40 @@ def test_noise_that_is_not_known_for_the_classes_is_left_out(faces, explorer):
 
 
 @pytest.mark.slow
+def test_the_last_change_stays_when_two_threads_change_the_controls():
+    """As JupyterLab does, which sends the first messages to one thread and later ones to another."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Explorer):
+        def __init__(self):
+            self.number = ipywidgets.IntSlider(0)
+            super().__init__("slow", self.number)
+            self.follow(self.number)
+
+        def show(self):
+            number = self.number.value
+            if number == 1:
+                begun.set()
+                assert go_on.wait(60)
+            self.picture.value = str(number).encode()
+
+    explorer = Slow()
+
+    def change(number):
+        thread = threading.Thread(target=lambda: setattr(explorer.number, "value", number))
+        thread.start()
+        return thread
+
+    older = change(1)
+    assert begun.wait(60)
+    newer = change(2)
+    newer.join(0.3)  # in which it would be through, if it did not wait for its turn
+    go_on.set()
+    for thread in (older, newer):
+        thread.join(60)
+    assert explorer.picture.value == b"2"
+
+
 def test_saved_notebook_gets_the_current_picture(explorer):
     bundle, metadata = explorer._repr_mimebundle_()
     content = base64.b64decode(bundle["image/png"])

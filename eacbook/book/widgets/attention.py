@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import ipywidgets
 import numpy as np
@@ -257,13 +257,10 @@ class AttentionExplorer(Explorer):
             options=[(name, place) for place, name in enumerate(names)],
             description="face", readout=False, layout={"width": "460px"},
         )  # fmt: skip
-        self.face.observe(lambda _change: self._leave_photo(), "value")
         self.thumbnails = [ipywidgets.Button(tooltip=name) for name in names]
-        for place, button in enumerate(self.thumbnails):
+        for button in self.thumbnails:
             button.tabbable = False  # the slider is there for the keyboard (ipywidgets 8)
-            button.on_click(lambda _button, place=place: self.pick(place))
         self.upload = ipywidgets.FileUpload(accept="image/*", description="your own face")
-        self.upload.observe(lambda change: self._take_photo(change["new"]), "value")
         self.message = ipywidgets.HTML(HINT)
         names = list(self.runs)
         self.left = ipywidgets.Dropdown(options=names, description="compare", style=WHOLE)
@@ -291,6 +288,10 @@ class AttentionExplorer(Explorer):
             legend=", ".join(filter(None, [legend(faces.classes), legend(names, "run")])),
         )
         self.picture.layout.max_width = f"{3 * (CELL + GAP) + GAP + CHART[0]}px"  # never enlarged
+        for place, button in enumerate(self.thumbnails):
+            button.on_click(self.in_turn(partial(self.pick, place)))
+        self.upload.observe(self.in_turn(lambda: self._take_photo(self.upload.value)), "value")
+        self.face.observe(self.in_turn(self._leave_photo), "value")
         self.follow(self.face, self.shown, self.left, self.right, self.epoch, self.strength)
 
     def pick(self, probe: int) -> None:

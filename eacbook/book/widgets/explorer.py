@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
+import threading
+from collections.abc import Callable
 
 import ipywidgets
 from IPython.display import HTML, display
@@ -36,6 +38,10 @@ class Explorer:
 
     A subclass makes the picture with a pure function, which also works in a script.
 
+    JupyterLab sends the first changes of a control to the kernel's main thread, and later ones to a
+    second thread. So everything that listens to a control goes through :meth:`in_turn`. Otherwise
+    the older of two pictures may be finished last, and stay.
+
     Args:
         name: the class of the HTML element; a page or a test finds the explorer by it.
         *above: widgets above the picture.
@@ -59,11 +65,21 @@ class Explorer:
         self.box = ipywidgets.VBox([*above, self.picture, self.words, *below])
         self.name = name
         self.box.add_class(name)
+        self._turn = threading.RLock()  # a listener may change another control
+
+    def in_turn(self, act: Callable[[], None]) -> Callable:
+        """A listener of a control: it acts when no other listener of this explorer does."""
+
+        def listener(_change) -> None:
+            with self._turn:
+                act()
+
+        return listener
 
     def follow(self, *controls: ipywidgets.Widget) -> None:
         """Update the picture now, and whenever one of the controls changes."""
         for control in controls:
-            control.observe(lambda _change: self.show(), "value")
+            control.observe(self.in_turn(self.show), "value")
         self.show()
 
     def show(self) -> None:
