@@ -16,6 +16,7 @@ from eacbook import cli
 from eacbook.book import demo
 from eacbook.data.faces import FaceSet, load_faces, synthetic_faces
 from eacbook.experiments.runs import list_runs, read_facts
+from eacbook.experiments.workers import Workers
 from eacbook.models.registry import NETWORKS
 from eacbook.noise.inject import inject_noise, noise_from_file
 from eacbook.noise.label_files import write_label_file
@@ -31,8 +32,9 @@ def run(*arguments):
 
 @pytest.fixture
 def small_demo(monkeypatch):
-    """The demo on a handful of faces for two epochs, through the very same code."""
+    """The demo on a handful of faces for two epochs, through the very same code, in this process."""
     monkeypatch.setattr(demo, "load_faces", lambda name: synthetic_faces(140, 70, 70))
+    monkeypatch.setattr(demo, "workers_here", lambda *_: Workers(1, 1, "cpu"))
     entry = replace(NETWORKS["tiny"], recipe={"epochs": 2})
     monkeypatch.setitem(NETWORKS, "tiny", entry)
 
@@ -58,6 +60,17 @@ def test_demo_trains_writes_and_finds_its_runs_again(small_demo, tmp_path, capsy
     assert run("demo", "--folder", tmp_path, "--fresh") == 0
     assert "Found" not in capsys.readouterr().out
     assert all(path.stat().st_mtime_ns > then for path, then in before.items())
+
+
+@pytest.mark.slow
+def test_both_methods_of_the_demo_train_at_the_same_time_with_one_thread(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "load_faces", lambda name: synthetic_faces(42, 14, 14))
+    _, runs = demo.train_demo(folder=tmp_path, device="cpu")
+    assert [(name, run.threads, run.stored) for name, run in runs.items()] == [
+        ("baseline", 1, False),
+        ("eac", 1, False),
+    ]
+    assert len(list_runs(tmp_path)) == 2
 
 
 @pytest.mark.slow

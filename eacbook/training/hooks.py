@@ -223,10 +223,12 @@ class Progress(Hook):
 
     Args:
         label: the text before the bar; the name of the method by default.
+        row: the row of the bar, from 0, where several processes show theirs in one terminal.
     """
 
-    def __init__(self, label: str | None = None):
+    def __init__(self, label: str | None = None, row: int | None = None):
         self.label = label
+        self.row = row
         self.bar: Any = None  # tqdm chooses its class, a notebook's or a terminal's
 
     def on_train_begin(self, training: Training) -> None:
@@ -238,6 +240,7 @@ class Progress(Hook):
             "{postfix}",
             mininterval=0.5,
             disable=not distributed.is_first(),
+            position=self.row,
         )
         self.test = ""
 
