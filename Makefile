@@ -46,8 +46,8 @@ test: $(READY)  ## unit tests, then the notebooks, from nothing stored, by thems
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(UNITS)
-	export EACBOOK_RUNS=$$(mktemp -d) && \
-	OMP_NUM_THREADS=1 $(BIN)/python $(NBVAL) $(PARALLEL) && \
+	export OMP_NUM_THREADS=1 EACBOOK_RUNS=$$(mktemp -d) && \
+	$(BIN)/python $(NBVAL) $(PARALLEL) && \
 	$(BIN)/python -m pytest -p no:nbval $(PARALLEL) tests/browser
 
 test-gpu: $(READY)  ## what can only be seen on a GPU (NVIDIA, CUDA); a few minutes

@@ -27,6 +27,7 @@ PLACES = (
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "audit.md",
     ROOT / "docs" / "claims.md",
+    ROOT / "docs" / "teaching.md",
     *sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py")),
 )
 TITLES = {
@@ -327,6 +328,19 @@ def laptop() -> list[str]:
     return lines
 
 
+def book() -> list[str]:
+    """How long each notebook takes, in seconds."""
+    lines = [
+        "| notebook | first picture | to the end | the slowest cell | to the end, with stored runs |",
+        "|---|---|---|---|---|",
+    ]
+    for name, runs in pd.DataFrame(stored("notebooks")).groupby("notebook"):
+        new, again = (runs[runs["stored"] == there].iloc[0] for there in (False, True))
+        row = new["first_picture"], new["whole"], new["slowest_cell"], again["whole"]
+        lines.append(f"| {name} | " + " | ".join(f"{seconds:.0f}" for seconds in row) + " |")
+    return lines
+
+
 def settings() -> list[str]:
     """What was tried on validation faces: the settings of every method, and ideas."""
     head = ["trial", "validation", "test", "memorised"]
@@ -356,6 +370,7 @@ FILLED: dict[str, Callable[[], list[str]]] = {
     "later on photographs": later_on_photographs,
     "clean labels": clean_labels,
     "laptop": laptop,
+    "book": book,
     "settings": settings,
     "real faces": lambda: real_faces().splitlines(),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from inspect import isfunction
 
 import numpy as np
 import torch
@@ -16,10 +17,8 @@ from eacbook.methods.eac import flip_consistency
 from eacbook.noise.labels import NoisyLabels
 from eacbook.noise.matrices import symmetric_matrix
 
-NOT_YET = (
-    "Not yet: put your code in place of the three dots and run the cell again. A function must return "
-    "its result."
-)
+NOT_YET = "Not yet: put your code in place of the three dots and run the cell again."
+NO_RETURN = "your function returns nothing. Is `return` missing?"
 RIGHT = "Right!"
 
 _findings: dict[Callable[..., None], Callable[..., str]] = {}
@@ -35,7 +34,9 @@ def _verdict(check: Callable[..., str | None]) -> Callable[..., None]:
         except Exception as error:  # the reader's own code may fail in any way
             wrong = f"your code stopped with {type(error).__name__}: {error}"
         if wrong is NOT_YET:
-            return NOT_YET
+            if not _has_code(answer):
+                return NOT_YET
+            wrong = NO_RETURN
         return f"Not quite: {wrong}" if wrong else RIGHT
 
     def say(answer, *facts) -> None:
@@ -44,6 +45,17 @@ def _verdict(check: Callable[..., str | None]) -> Callable[..., None]:
     say.__name__, say.__doc__ = check.__name__, check.__doc__
     _findings[say] = find
     return say
+
+
+def _has_code(answer) -> bool:
+    """Whether this is a function that does something; three dots are compiled to nothing."""
+
+    def nothing(): ...
+
+    def steps(function: Callable) -> bytes:
+        return function.__code__.co_code[::2]  # without the arguments of the operations
+
+    return isfunction(answer) and steps(answer) != steps(nothing)
 
 
 def _misshapen(value, expected: list[int], meaning: str) -> str | None:
@@ -288,6 +300,12 @@ def check_flip_consistency(answer: Callable[[Tensor, Tensor], Tensor]) -> str | 
         "the order of the images was turned around; a mirror exchanges left and right, the last axis.": (
             (maps - other.flip(0)) ** 2
         ).mean(),
+        "the classes were turned around; a mirror exchanges left and right, the last axis.": (
+            (maps - other.flip(1)) ** 2
+        ).mean(),
+        "the maps were turned around in both directions; a mirror exchanges left and right alone, the "
+        "last axis.": ((maps - other.flip(-2, -1)) ** 2).mean(),
+        "the differences must be squared.": (maps - other.flip(-1)).mean(),
         "that is the sum; EAC takes the mean over images, classes and places.": (
             (maps - other.flip(-1)) ** 2
         ).sum(),

@@ -8,8 +8,8 @@
 # learning rate do? And what is memorisation? If you know all of this, do the three exercises and go on.
 #
 # **You need** Python with loops and functions, and arrays as in numpy. You should have seen a vector, a
-# matrix product, a derivative and a logarithm. One course in machine learning is enough. **Time**: 60 to 90
-# minutes of reading and trying (an estimate). The computer works for less than half a minute.
+# matrix product, a derivative and a logarithm. One course in machine learning is enough. **Time**: about 60
+# minutes of reading and trying. The computer works for less than half a minute.
 #
 # **Predict first.** Many cells begin with `guess = ""`. Write your guess between the quotes, and then run this one
 # cell. *Run All* shows every result before you can think. So do the saved results, which stand below the cells already:

@@ -7,7 +7,7 @@
 # how researchers make labels wrong on purpose, and how often people are wrong by themselves.
 #
 # **You need** a little Python. If *logit* or *cross-entropy* is new to you, begin with the
-# [primer](00_primer.ipynb). You need no download and no GPU. **Time**: about 40 minutes of reading and
+# [primer](00_primer.ipynb). You need no download and no GPU. **Time**: about 45 minutes of reading and
 # trying. The computer itself works for under a minute, with or without a GPU.
 #
 # The whole book asks one question. *A network is trained on faces, and three in ten carry the wrong label.

@@ -6,7 +6,8 @@
 # **You will learn** how a network first learns and then memorises wrong labels. You will see what Erasing
 # Attention Consistency (EAC) does about it, and why. And you will learn to compare two methods honestly.
 #
-# **You need** the idea of label noise from [notebook 1](01_label_noise.ipynb). **Time**: about 70 minutes of
+# **You need** the idea of label noise from [notebook 1](01_label_noise.ipynb). If *class activation map*, *batch
+# normalisation* or *learning-rate schedule* is new to you, begin with the [primer](00_primer.ipynb). **Time**: about 80 minutes of
 # reading and trying. The first time, the computer trains for about 3 minutes on 2 CPU cores (76 seconds on an H100,
 # while the other notebooks ran too). After that it loads the saved runs.
 
@@ -19,17 +20,17 @@ if "google.colab" in sys.modules:  # elsewhere eacbook is installed already
 # %% [markdown]
 # ## The faces and the mistakes
 #
-# This notebook uses fewer synthetic faces than `make demo`, so that you need not wait long. 30 % of the
-# labels are wrong. The network is small (0.1 million weights) and starts from random weights. `book_run`
+# This notebook uses fewer synthetic faces than eacbook's demo, so that you need not wait long. 30 % of the
+# labels are wrong (symmetric noise). The network is small (0.1 million weights) and starts from random weights. `book_run`
 # trains it, or loads the run if exactly the same one was trained before. It also records, epoch by epoch,
 # what notebooks 3 to 5 look at. You can press *stop* during a training. The finished epochs are kept, and
 # "Run all" ends there. Run the cell again, and the training goes on.
 #
-# A **seed** fixes the wrong labels, the initial weights, the order of the faces and the augmentation. A
-# training uses one thread for each free core. On the same kind of processor, with the same number of threads,
+# A **seed** fixes the wrong labels, the initial weights, the order of the faces, and the random changes to
+# the pictures (the *augmentation*). A training uses one thread for each free core. On the same kind of processor, with the same number of threads,
 # it gives the same network to the last bit. Another processor rounds the last digit differently. Over
-# hundreds of steps that difference grows, and one run ends a few points higher or lower. So the numbers of
-# *your* runs are below your cells. The text speaks only of what held on every processor that we tried. (Those
+# hundreds of steps that difference grows, and one run ends a few points higher or lower. So your computer shows
+# other numbers than ours. The numbers of *your* runs are below your cells. The text speaks only of what held on every processor that we tried. (Those
 # sentences are checked: `claim` stops the notebook if one fails.)
 
 # %%
@@ -47,8 +48,8 @@ from eacbook.plots.pictures import attention_sheet, face_sheet, picture_grid, te
 from eacbook.experiments.runs import summary_table
 
 RUNS = os.environ.get("EACBOOK_RUNS", "runs")  # where trained runs are kept
-faces = book_faces()  # 1,500 to train, 700 to test, 350 to choose with
-noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, seed=0)
+faces = book_faces()  # 1,500 to train, 700 to test, 350 for validation
+noisy = eb.inject_noise(faces.train.labels, rate=0.3, num_classes=7, kind="symmetric", seed=0)
 print(int(noisy.wrong.sum()), "of", len(noisy.given), "training labels are wrong")
 
 # %% [markdown]
@@ -80,7 +81,7 @@ prediction("02", "two curves", guess)
 
 
 def run_of(method, seed=0, **recipe):
-    """Train (or find) a method on the noise, the initial weights and the stream of one seed."""
+    """Train (or find) a method. `book_run` makes 30 % wrong with this seed: with 0 as in `noisy`."""
     return book_run(method, faces, seed, folder=RUNS, **recipe)
 
 
@@ -89,16 +90,16 @@ training_curves({"baseline": baseline})
 
 # %% [markdown]
 # The training has two phases. First the network learns what faces have in common. The wrong labels do not
-# fit, so it predicts few of them as given (by chance it would be one in seven). The learning rate rises for a
+# fit: it predicts them about as often as by chance (one in seven). Often it predicts the true class of these faces instead. The learning rate rises for a
 # third of the epochs and then falls to nothing. While it falls, the network learns the exceptions, too: one
-# by one, it **memorises** the wrong labels. New faces gain nothing by that. (Their accuracy may still rise at the end:
+# by one, it **memorises** the wrong labels. New faces gain nothing by memorising. (Their accuracy may still rise at the end:
 # the network goes on learning from the right labels. Notebook 6 shows how far it would get without wrong ones.) The
 # accuracy on them changes much
 # from epoch to epoch while the learning rate is high. So a single epoch says little.
 #
 # Two numbers describe the end. *Memorised* is the share of the wrong labels that the network predicts as
 # given. *Recovered* is the share for which it predicts the true class in spite of the label. The **test
-# accuracy** is the mean of the last five epochs, as in the paper. The accuracy of the best epoch stands beside it. Do
+# accuracy** is the mean of the last five epochs, as in the paper. The table also has the accuracy of the *best epoch*. Do
 # not report that one: you would have chosen it with the test set. **Predict**: do *memorised* and *recovered* add
 # up to 100 %? What would the rest be?
 
@@ -130,8 +131,9 @@ claim(
 #
 # The network memorises last, so you could stop before that. But when? You must not use the test faces to
 # decide. The validation split has 350 faces with *clean* labels for such choices. Their accuracy after each
-# epoch is in `baseline.history["validation_accuracy"]`. Which epoch has the highest one? (**Predict** from the
-# curves: in which third of the training is it?)
+# epoch is in `baseline.history["validation_accuracy"]`. Which epoch has the highest one? (**Predict**: in
+# which third of the training is it?) `history` is a table (of the library pandas) with a row for each epoch. The rows are named 1
+# to 30, and `.idxmax()` gives the name of the row with the largest value.
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -153,8 +155,9 @@ check_best_epoch(epoch, history)
 # ## What EAC does
 #
 # EAC (Zhang, Wang, Ling and Deng, ECCV 2022) changes three things. We look at each of them on the tensors of
-# the first batch. `batches` gives exactly what the training loop gets. **Predict**: in which ways can the two
-# views of a face differ?
+# the first batch. `batches` gives exactly what the training loop gets. In each step, EAC shows every face
+# to the network twice: as it is, and mirrored. Each of these two *views* is also changed at random. **Predict**: in
+# which ways can the two views differ?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -178,15 +181,15 @@ show(picture_grid(rows))
 # %% [markdown]
 # **1. Erasing.** Half of the views lose a random rectangle. A network may try to remember *this one picture*
 # by a detail, but the detail is not always there. The two views are erased separately. (Half of the originals
-# also get a little camera noise. The baseline sees the same original views, mirrored at random. A lack of
-# augmentation must not be the reason why it loses.)
+# also get a little camera noise. The baseline sees the same original views, mirrored at random. So
+# it does not lose because its pictures were changed less.)
 #
 # **2. The mirrored view.** A mirrored face shows the same expression. A network that has understood the face
-# looks at the same places in both views. A network that remembers a picture has no reason to. The **class
+# looks at the same places of the face in both views. A network that remembers a picture has no reason to. The **class
 # activation map** says how much each place raises the logit of a class. The last features of the network
 # still have 6 x 6 places. At each place, the classifier's weights $W$ are applied to the $C$ features $F$.
 # This happens before the average over the places, which gives the logits. Check it: is the mean of the maps
-# plus the bias *exactly* the logit?
+# plus the bias the logit (but for rounding)?
 #
 # $$M_k(x, y) = \sum_c W_{kc}\, F_c(x, y), \qquad \text{logit}_k = \text{mean}_{x,y}\, M_k + b_k .$$
 
@@ -201,14 +204,19 @@ print("mean of the maps + bias = logits:", torch.allclose(from_maps, logits, ato
 # EAC adds a second term to the loss. It takes the map of the mirrored view and mirrors it back. The result
 # should equal the map of the original:
 #
-# $$L = \underbrace{\text{CE}(\text{logits of the original},\ \text{label})}_{\text{the label is used here alone}} + \lambda \cdot \text{mean}\Big[\big(M - \text{flip}(M')\big)^2\Big] .$$
+# $$L = \underbrace{\text{CE}(\text{logits of the original},\ \text{label})}_{\text{the label is used only here}} + \lambda \cdot \text{mean}\Big[\big(M - \text{flip}(M')\big)^2\Big] .$$
+#
+# Here $M$ are the maps of the original and $M'$ those of the mirrored view. The mean is taken over faces, classes and
+# places. The number $\lambda$, in the code `weight`, says how much the agreement counts. We take 1.5; the section "What the
+# weight does" says why.
 #
 # **3. The imbalanced framework.** Only the *original* view uses the label. The mirrored view has no label to
 # fit. Its maps only have to agree. Suppose that the network fits a wrong label with features that differ in
-# the mirrored or otherwise erased face. Then the second term rises. If the network does not fit the label,
+# the mirrored, differently erased face. Then the second term rises. If the network does not fit the label,
 # the first term rises. That makes memorising harder, but not impossible. The second term sends its gradient
-# to the features of both views. It sends none to the classifier: there its weights are *detached*, that is, treated as
-# constants (inside `network`). So the network cannot lower the term by shrinking the classifier's weights.
+# to the features of both views. It sends none to the classifier. For that, `network` uses $W$ twice. For the logits it is
+# trained, by the cross-entropy. For the maps it is *detached*: a copy that counts as a constant. The numbers are the same, and the
+# gradients are not. So the network cannot lower the term by shrinking the classifier's weights.
 #
 # ### Exercise 2: flip consistency
 #
@@ -230,13 +238,19 @@ check_flip_consistency(my_flip_consistency)
 # %% [markdown]
 # ### The training step, in full sight
 #
-# Everything is there now. The next cell trains EAC for one epoch, with nothing hidden: two views, two passes,
-# cross-entropy, flip consistency, `backward`, step. Your function is in it, if it is right. **Predict**: which
-# of its lines would you remove to get the baseline without mirrored faces? And where does the label come in?
+# Everything is there now. The next cell trains EAC for one epoch: two views, two passes,
+# cross-entropy, flip consistency, `backward`, step. Then `eb.train` does the same. A `Recipe` holds the settings of a training, such
+# as the size of a batch and the learning rate. `build_network` gives the same first weights each time, unless it gets a
+# seed. Your function is in the step, if it is right. Then the two networks may predict another class for one face in
+# ten. Your code may add the same numbers in another order. That changes the last digits, and every step makes such a
+# difference larger. With our function the two agree. **Predict**: which
+# lines of the step would you remove or change to get the baseline without mirrored faces? And where does the label come in?
 
 # %% tags=["nbval-ignore-output"]
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
 prediction("02", "the step", guess)
+
+import math
 
 from torch.nn import functional
 
@@ -248,10 +262,13 @@ consistency_of = yours_or_ours(my_flip_consistency, flip_consistency, check_flip
 
 
 def train_one_epoch(network, weight, recipe):
-    """One epoch of EAC. `Adam` is torch's; the scheduler sets the learning rate of every step."""
-    optimizer = Adam(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-    scheduler = build_scheduler(optimizer, recipe, batches_per_epoch=-(-len(faces.train) // recipe.batch_size))
-    network.train()
+    """One epoch of EAC."""
+    steps = math.ceil(len(faces.train) / recipe.batch_size)
+    optimizer = Adam(  # as torch's; weight decay pulls all weights a little towards 0
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    scheduler = build_scheduler(optimizer, recipe, batches_per_epoch=steps)
+    network.train()  # batch normalisation takes the mean and the spread of each batch
     for number, batch in enumerate(batches(faces, noisy, recipe, epoch=0), start=1):
         original, mirrored = batch.original(RandomErasing()), batch.mirrored(RandomErasing())
         logits, maps = network(original)
@@ -259,18 +276,20 @@ def train_one_epoch(network, weight, recipe):
         cross_entropy = functional.cross_entropy(logits, batch.labels)
         consistency = consistency_of(maps, maps_of_mirror)
         loss = cross_entropy + weight * consistency
-        optimizer.zero_grad()
+        optimizer.zero_grad()  # forget the gradients of the last step
         loss.backward()
         optimizer.step()
-        scheduler.step()
+        scheduler.step()  # the learning rate of the next step
         if number % 8 == 0:
-            print(f"step {number}: cross-entropy {cross_entropy:.2f} + {weight} x consistency {consistency:.3f} = {loss:.2f}")
+            parts = f"cross-entropy {cross_entropy:.2f} + {weight} x consistency {consistency:.3f}"
+            print(f"step {number}: {parts} = {loss:.2f}")
     return network
 
 
 one_epoch = Recipe(epochs=1, seed=0)
 by_hand = train_one_epoch(eb.build_network("tiny", num_classes=7), 1.5, one_epoch)
-by_train = eb.train(eb.EAC(weight=1.5), eb.build_network("tiny", num_classes=7), faces, noisy, epochs=1, seed=0)
+network = eb.build_network("tiny", num_classes=7)
+by_train = eb.train(eb.EAC(weight=1.5), network, faces, noisy, epochs=1, seed=0)
 
 # %% tags=["nbval-ignore-output"]
 from eacbook.evaluation.evaluate import predict
@@ -284,13 +303,11 @@ say(f"The logits of the two networks differ by at most {apart:.4f}. They predict
 claim("After one epoch the two networks predict the same class for most test faces.", alike, above=0.7)
 
 # %% [markdown]
-# `eb.train` does this, and here it stands. (With your own function, the two may add the same numbers in another order.
-# Then their last digits differ, and every step makes such a difference larger. After an epoch one face in ten may get
-# another class. That is no mistake of yours.) The losses hardly fall, and may rise: one epoch with a whole
-# schedule is too short to learn. Here only the parts count. Its
-# [loop](https://github.com/eacbook/eacbook/blob/main/eacbook/training/loop.py) is one screen long. It calls
-# the method for the loss (`eacbook/methods/eac.py`), and hooks that watch and save. To get the baseline, drop
-# the mirrored view and the second term. (The book's baseline also mirrors half of its faces at random.) The
+# So `eb.train` does what these lines do. The losses hardly fall, and may rise: the learning rate went up and down
+# within this one epoch, which is too short to learn. Here only the parts count. The
+# [loop of `eb.train`](https://github.com/eacbook/eacbook/blob/main/eacbook/training/loop.py) is one screen long. It calls
+# the method for the loss (`eacbook/methods/eac.py`), and *hooks*: objects that watch and save. To get the baseline, drop
+# the mirrored view, its pass and the second term. (The book's baseline also mirrors half of its faces at random.) The
 # label comes in once, in the cross-entropy.
 #
 # **Predict.** EAC gets the same faces, the same wrong labels and the same stream of batches. Add its curves
@@ -361,7 +378,7 @@ claim("EAC's largest losses also contain more wrong labels.", found["eac"] - fou
 # hint. Notebook 4 is about that.
 #
 # Now look at the maps of *test* faces and of their mirror images. The colour shows the positive part of the
-# map of the true class. Each map is scaled to its own maximum. There it is bright yellow.
+# map of the true class. Each map is scaled to its own maximum. There it is pale yellow.
 # Half of the maximum is red, and less is dark. Where the map is 0, you see the face alone. **Predict**: for which method will the second
 # map be closer to the mirror image of the first?
 
@@ -379,7 +396,8 @@ show(attention_sheet(faces.test.images[rows], maps, captions))
 
 # %% [markdown]
 # A few faces prove nothing. Each map has its own scale, so a weak map looks as strong as another one. Some faces
-# have odd maps, at the hair or at an edge. Two views that agree do not make a place sensible. Notebook 3 measures the distance between the maps over many faces.
+# have odd maps, at the hair or at an edge. Even if both views agree, the place may be a bad one. And for some
+# faces EAC's two maps do not agree: look for one. Notebook 3 measures the distance between the maps over many faces.
 #
 # ## One seed is not enough
 #
@@ -457,16 +475,17 @@ claim(
 
 # %% [markdown]
 # Weight 0 leaves erasing alone, without even the random mirroring of the baseline. It does not prevent
-# memorising: in the table it memorises more than the baseline, which sees mirrored faces. So two things change between the baseline
-# and EAC, the mirrored view and the agreement. The ablation in notebook 6 takes them apart.
+# memorising: in the table it memorises more than the baseline, which sees mirrored faces. It never learns from a mirrored
+# face. So this table cannot say how much of EAC's gain comes from mirrored faces, and how much from the agreement. The
+# *ablation* in notebook 6 (a study that removes one part at a time) separates the two.
 #
-# A larger weight prevents more learning, both of wrong and of right labels. We compared our weight with twice
+# A larger weight hinders more of the learning, both of wrong and of right labels. We compared our weight with twice
 # that weight, on all 3,000 synthetic faces and three seeds. Twice our weight memorises 5.6 instead of 7.4 %
 # of the wrong labels. But it recognises 85.6 ± 0.8 instead of 89.9 ± 1.8 % of the *validation* faces. (The
 # command is `eacbook table --noise 0.3 --methods eac:weight=1.5 eac:weight=3`.) Add
-# `"weight x 5": eb.EAC(weight=7.5)` and run the cell again (a minute or two). A weight that is far too large buys agreement
+# `"weight x 5": eb.EAC(weight=7.5)` and run the cell again (a minute or two). It memorises little, and recognises no more than the baseline. A weight that is far too large buys agreement
 # with flat maps, because the easiest way to be consistent is to say little. What do erasing and the
-# imbalanced framework add? Try `erasing=False` and `labels_on_both_views=True`. Remember that one seed cannot
+# imbalanced framework add? Try `eb.EAC(erasing=False)` and `eb.EAC(labels_on_both_views=True)`. Remember that one seed cannot
 # separate a small difference from chance.
 #
 # ## A fair rival: stopping early
@@ -527,10 +546,14 @@ claim(
 # (We did not look for the best length. Try `epochs=20`, with `at_epoch(short, 20)`.) EAC learns for thirty
 # epochs and does not memorise much. Nobody has to decide when it stops. It costs time (two views a step), and
 # it needs a weight that suits the network. Somebody must choose that weight, too. And a part of its gain may
-# have nothing to do with wrong labels. Agreement of the two views could help with right labels as well. How
-# would you find out? (If the noise is symmetric, even *noisy* validation labels rank the epochs correctly on
-# average. Why? And with pair noise? The [page for
-# teachers](https://github.com/eacbook/eacbook/blob/main/docs/teaching.md#open-questions) has answers.)
+# have nothing to do with wrong labels. Agreement of the two views could help with right labels as well.
+#
+# **Open questions** (the [page for
+# teachers](https://github.com/eacbook/eacbook/blob/main/docs/teaching.md#open-questions) has answers):
+#
+# * How would you find out whether a part of EAC's gain has nothing to do with wrong labels?
+# * Suppose that the *validation* labels are noisy, too. With symmetric noise they still rank the epochs correctly, on
+#   average. Why? And with pair noise?
 #
 # ## Quiz
 
@@ -540,7 +563,7 @@ quiz("02")
 # %% [markdown]
 # ## Take away
 #
-# * Networks learn what is common first and memorise exceptions last. *New* faces gain nothing by that.
+# * Networks learn what is common first and memorise exceptions last. *New* faces gain nothing by memorising.
 # * EAC makes memorising expensive. Whatever explains a wrong label in one view must agree with what the
 #   network finds in the mirrored, separately erased one. So EAC can go on learning where the baseline
 #   memorises.

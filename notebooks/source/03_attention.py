@@ -7,7 +7,7 @@
 # see what Erasing Attention Consistency (EAC) does to it. And you will measure it instead of trusting one
 # pretty map.
 #
-# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: about 65 minutes of reading and trying. The
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: about 75 minutes of reading and trying. The
 # computer loads the runs of notebook 2, or trains for about 2 minutes on 2 CPU cores (65 seconds on an H100,
 # while the other notebooks ran too).
 

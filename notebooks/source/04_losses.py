@@ -7,7 +7,7 @@
 # their loss, and read precision and recall. And you will see what it costs in *small-loss selection* to guess
 # the noise rate wrongly.
 #
-# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: about 45 minutes of reading and trying. With the
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: about 50 minutes of reading and trying. With the
 # runs of notebook 2, the computer trains for about half a minute on 2 CPU cores. Without them it trains for a
 # little more than 1 minute. (On an H100 it took 59 seconds, while the other notebooks ran too.)
 

@@ -7,7 +7,7 @@
 # neighbours. You will learn to suspect a label without knowing the truth. And you will see what a map of 64
 # dimensions can show, and what it cannot show.
 #
-# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: about 50 minutes of reading and trying. With the
+# **You need** [notebook 2](02_baseline_vs_eac.ipynb). **Time**: about 55 minutes of reading and trying. With the
 # runs of notebook 2, the computer works for half a minute. Without them, it works for 2 to 3 minutes on 2 CPU
 # cores (103 seconds on an H100, while the other notebooks ran too).
 

@@ -8,7 +8,7 @@
 # part of EAC does the work. You will see what each method assumes, what it costs, and where it
 # fails.
 #
-# **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [4](04_losses.ipynb). **Time**: about 65 minutes of
+# **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [4](04_losses.ipynb). **Time**: about 90 minutes of
 # reading and trying. With the runs of notebook 2, the computer trains for about 2 minutes on 2 CPU cores.
 # Without them, it trains for 4 minutes.
 
@@ -436,7 +436,7 @@ figure.update_layout(template=TEMPLATE, height=HEIGHT, showlegend=False)
 #   holds in part if both views lose the *same* rectangle.
 # * **Erasing is not enough.** With weight 0, everything is memorised. (There, the network sees no mirrored
 #   face either. So it memorises even more than the baseline, which mirrors half of them.)
-# * **The weight matters in both directions.** Five times our weight memorises least and recognises little: the
+# * **The weight matters in both directions.** Five times our weight memorises least, and it recognises fewer faces than the baseline: the
 #   constraint leaves no room to learn.
 # * **A surprise.** Labels on both views are better than the paper's imbalanced framework, with every seed. The
 #   paper says that the label must stay away from the second view. For this network and these faces that is

@@ -7,7 +7,7 @@
 # see when one method in it is really better than another. And you will learn to make the real table on GPUs.
 #
 # **You need** [notebook 6](06_the_methods.ipynb). You should know what a mean and a standard deviation are.
-# **Time**: about 65 minutes of reading and trying. The first time, the computer trains for about a minute on 2 CPU
+# **Time**: about 85 minutes of reading and trying. The first time, the computer trains for about a minute on 2 CPU
 # cores. After that, it finds its runs again.
 
 # %%

@@ -10,7 +10,7 @@
 # faces of your own.
 #
 # **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [3](03_attention.ipynb), and for real faces your
-# own copy of FERPlus. Without a copy, everything here runs on a stand-in. **Time**: about 80 minutes of reading and trying.
+# own copy of FERPlus. Without a copy, everything here runs on a stand-in. **Time**: about 105 minutes of reading and trying.
 # The first time, the computer works for 2 to 4 minutes on 2 CPU cores, and for 15 to 25 with FERPlus. After
 # that, it finds its runs again.
 

@@ -4,8 +4,8 @@
     python notebooks/source/slides.py 02 --out slides     # one
 
 A heading begins a slide. It has the predictions, formulas, lists and tables below the heading. The
-other text becomes speaker notes (key S). Below it comes a slide for the outputs of every cell. Code is
-left out.
+other text becomes speaker notes (key S). Below it come the outputs of every cell, a slide for each
+picture or table. Code is left out.
 reveal.js and MathJax are inside the file; the extra ``docs`` brings them.
 """
 
@@ -27,13 +27,16 @@ SHOWN = re.compile(
     r"\*\*Predict|\*\*You will learn|^\s*\$\$|^\s*[*|]\s|^\s*\d+\. |^\|", re.MULTILINE
 )
 """A paragraph that stands on a slide; every other one is a note."""
+FEW = 250
+"""So many characters of text have room beside a picture."""
 
 STYLE = """
 .reveal { font-size: 30px } .anchor-link { display: none } .reveal section { text-align: left }
 .reveal h1, .reveal h2, .reveal h3 { text-transform: none; text-align: left }
 .reveal h1 { font-size: 2em } .reveal h2 { font-size: 1.6em } .reveal h3 { font-size: 1.3em }
-.reveal section img { margin: 0 auto; display: block; width: 100%; height: 640px;
+.reveal section img { margin: 0 auto; display: block; width: 100%; height: 560px;
   object-fit: contain }
+.reveal .slides section section { max-height: 790px; overflow-y: auto }
 .reveal pre { width: 100%; font-size: 22px; box-shadow: none } .reveal table { font-size: 24px }
 """
 PAGE = """<!DOCTYPE html>
@@ -59,8 +62,22 @@ def slides_of(notebook: nbformat.NotebookNode) -> list[list[str]]:
                 elif part.strip():
                     stacks[-1].append(_text_slide(part))
         else:
-            stacks[-1].append("".join(map(_output, cell.outputs)))
+            stacks[-1].extend(_result_slides(cell.outputs))
     return [[slide for slide in stack if slide] for stack in stacks]
+
+
+def _result_slides(outputs: list[nbformat.NotebookNode]) -> list[str]:
+    """The outputs of a cell: a slide for each picture or table, with a few lines above it."""
+    slides, room = [""], True
+    for output in outputs:
+        if not (part := _output(output)):
+            continue
+        large = not {"image/png", "text/html"}.isdisjoint(output.get("data", {}))
+        if not room or (large and len(slides[-1]) > FEW):
+            slides.append("")
+        slides[-1] += part
+        room = not large
+    return slides
 
 
 def _text_slide(markdown: str) -> str:

@@ -56,6 +56,15 @@ def uniform(rate, k):
     return torch.full((k, k), rate / k) + torch.eye(k) * (1 - rate)
 
 
+def three_dots(maps, maps_of_mirror):
+    """Nothing but words."""
+    ...
+
+
+def no_return(maps, maps_of_mirror):
+    ((maps - maps_of_mirror.flip(-1)) ** 2).mean()
+
+
 @pytest.mark.parametrize(
     ("check", "answer", "says"),
     [
@@ -68,6 +77,12 @@ def uniform(rate, k):
         (check_symmetric_matrix, lambda rate, k: 1 / 0, "ZeroDivisionError"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(-1)) ** 2).mean(), "Right!"),
         (check_flip_consistency, lambda a, b: None, NOT_YET),
+        (check_flip_consistency, three_dots, NOT_YET),
+        (check_flip_consistency, no_return, "Not quite: your function returns nothing"),
+        (check_flip_consistency, lambda a, b: print(a), "Is `return` missing?"),
+        (check_flip_consistency, lambda a, b: ((a - b.flip(1)) ** 2).mean(), "the classes were"),
+        (check_flip_consistency, lambda a, b: ((a - b.flip(2, 3)) ** 2).mean(), "both directions"),
+        (check_flip_consistency, lambda a, b: (a - b.flip(-1)).mean(), "must be squared"),
         (check_flip_consistency, lambda a, b: ((a - b) ** 2).mean(), "not flipped back"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(-2)) ** 2).mean(), "upside down"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(0)) ** 2).mean(), "order of the images"),
