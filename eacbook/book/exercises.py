@@ -125,8 +125,12 @@ def check_cross_entropy(answer: Callable[[Tensor, Tensor], Tensor]) -> str | Non
         return problem
     result = result.to(logits.dtype)
     if problem := _misshapen(result, [4], "one loss for each of 4 faces"):
-        column = result.shape == (4, 1)
-        return f"{problem} Take the only column of it: [:, 0]." if column else problem
+        hints = {
+            (4, 1): "Take the only column of it: [:, 0].",
+            (4, 3): "Keep only the loss of each face's label.",
+            (): "Leave out the mean (or the sum) over the faces.",
+        }
+        return " ".join(filter(None, [problem, hints.get(tuple(result.shape))]))
     right = sample_losses(logits, labels)
     if torch.allclose(result, right, atol=1e-5):
         return _no_gradient(answer(logits.clone().requires_grad_(), labels))
@@ -160,7 +164,13 @@ def check_class_logits(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> st
     features = torch.randn((2, 5, 3, 4), generator=generator)
     weights = torch.randn((7, 5), generator=generator)
     bias = torch.randn(7, generator=generator)
-    result = answer(features, weights, bias)
+    try:
+        result = answer(features, weights, bias)
+    except RuntimeError as error:  # a product of shapes that do not fit
+        return (
+            f"your code stopped with {error}. After the mean over the places, the features are [B, C]. "
+            "The weights are [K, C], and the result is [B, K]: transpose the weights (weights.T)."
+        )
     if problem := _no_tensor(result):
         return problem
     if problem := _misshapen(result, [2, 7], "a logit for each of 2 faces and 7 classes"):
@@ -223,7 +233,14 @@ def check_symmetric_matrix(answer: Callable[[float, int], Tensor]) -> str | None
     matrix = matrix.to(torch.float64)
     if problem := _misshapen(matrix, [7, 7], "a row and a column for each of 7 classes"):
         return problem
-    sums = matrix.sum(1)
+    sums, others = matrix.sum(1), matrix[~torch.eye(7, dtype=torch.bool)]
+    if torch.allclose(others, torch.tensor(0.05, dtype=torch.float64)) and not torch.allclose(
+        matrix.diagonal(), torch.tensor(0.7, dtype=torch.float64)
+    ):
+        return (
+            f"a label should stay right with probability 0.7; on your diagonal is {matrix[0, 0]:.3f}. "
+            "The other places are right."
+        )
     if not torch.allclose(sums, torch.ones(7, dtype=torch.float64)):
         return (
             f"row 0 sums to {sums[0]:.3f}. A face gets some label, so every row must sum to 1: how "
@@ -261,6 +278,8 @@ def check_right_share(answer: float, noisy: NoisyLabels, label: int) -> str | No
             "label. The question goes the other way: among the faces that *were given* this label (a "
             "column of the counts), what share really belongs to this class?"
         )
+    if answer == noisy.counts[label, label]:
+        return "that is a number of faces; divide it by the number of all faces with this label."
     if abs(answer - 100 * share) < 1:
         return "that looks like percent. Give the share, between 0 and 1, and do not round it."
     if abs(answer - (1 - share)) < 0.01:

@@ -7,14 +7,19 @@
 # activation map follow from convolution, pooling and a linear layer? What do batch normalisation and the
 # learning rate do? And what is memorisation? If you know all of this, do the three exercises and go on.
 #
+# The task of the whole book: a network sees a face and names one of seven expressions. The book follows one paper,
+# *Erasing Attention Consistency* (EAC; Zhang et al., ECCV 2022). In each step, EAC trains on two *views* of every face: the
+# picture, and its mirror image. Where you read *the paper*, it is this one.
+#
 # **You need** Python with loops and functions, and arrays as in numpy. You should have seen a vector, a
 # matrix product, a derivative and a logarithm. One course in machine learning is enough. **Time**: about 60
-# minutes of reading and trying. The computer works for less than half a minute.
+# minutes of reading and trying. The computer works for half a minute to a minute.
 #
 # **Predict first.** Many cells begin with `guess = ""`. Write your guess between the quotes, and then run this one
 # cell. *Run All* shows every result before you can think. So do the saved results, which stand below the cells already:
-# remove them first (in JupyterLab *Edit*, *Clear Outputs of All Cells*; in Colab *Edit*, *Clear all outputs*). Under
-# some cells you will read a **claim** behind a ✓: a sentence that the cell has checked. The cell stops if it is not true
+# remove them first (in JupyterLab *Edit*, *Clear Outputs of All Cells*; in Colab *Edit*, *Clear all outputs*). Every
+# prediction has *A short answer*, which you can open. Under
+# some cells you will read a **claim** after a ✓: a sentence that the cell has checked. The cell stops if it is not true
 # on your machine. The exercises tell you what is wrong with your
 # code. If you are stuck, the folder `notebooks/solutions` has every notebook with its exercises solved.
 #
@@ -49,7 +54,7 @@ print(f"{len(faces.train)} training faces and {len(faces.test)} test faces, draw
 # %% [markdown]
 # ## Logits, softmax and nats
 #
-# For each face, a network gives one number per class, the **logit**. A logit can be any number. Larger means
+# For each face, a network gives one number per class (here an expression), the **logit**. A logit can be any number. Larger means
 # "rather this class". The **softmax** turns the logits $z$ into probabilities: make each one positive by
 # $\exp$, then divide by the sum.
 #
@@ -63,7 +68,7 @@ print(f"{len(faces.train)} training faces and {len(faces.test)} test faces, draw
 #
 # 1. All logits are 0. What is the loss? Does it change if all are 3?
 # 2. The given label has the logit 2, the others have 0. Is the loss above or below half a nat?
-# 3. The network is sure of *another* class by 4. How large is the loss? Is there a largest loss?
+# 3. *Another* class has a logit that is larger by 4, and the third class is level with the label. How large is the loss? Is there a largest loss?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -80,8 +85,9 @@ explorer
 # ### Exercise 1: cross-entropy
 #
 # `logits` `[B, K]` holds a row for each of B faces, with a number for each of K classes. `labels` `[B]` holds the
-# number of each label. Return the loss of each face, `[B]`. (`torch.log_softmax` is allowed. So is
-# `gather(1, labels[:, None])`, which picks one number in each row.)
+# class of each face, a number from 0 to K - 1. Return the loss of each face, `[B]`. Compute with tensors alone, because a
+# network will learn from it. (`torch.log_softmax` is allowed. So is `gather(1, labels[:, None])`: it picks one number in
+# each row, and gives `[B, 1]`.)
 
 # %%
 from eacbook.book.exercises import check_cross_entropy
@@ -106,8 +112,10 @@ check_cross_entropy(my_cross_entropy)
 # Move the window with the sliders. Brightness goes from 0 (black) to 10 (white). Purple places are negative, amber ones are positive. **Predict**, then try:
 #
 # 1. Which parts of the face will *dark above, bright below* find? And *dark left, bright right*?
-# 2. What is the sum over an even cheek, for the first three filters?
-# 3. After pooling with 8 x 8, can you still say where the eyes are? And which way a line goes?
+# 2. The filter *dark left, bright right* has the rows -1 0 1, -2 0 2 and -1 0 1. What is the sum on a cheek, where all
+#    pixels are nearly alike? Compare it with the edge of the hair.
+# 3. After pooling with 8 x 8, can you still say where the eyes are? Does the map of one filter still tell which way an
+#    edge goes?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -117,12 +125,12 @@ explorer = ConvolutionExplorer(faces)
 explorer
 
 # %% [markdown]
-# The weights of the first three filters sum to 0, so an even region gives about 0. (The skin has a little grain, and
-# the pixels in the window are rounded.) Pooling loses the exact place and keeps that something was there. Which way a
-# line goes is still known: that is the filter's job, and each filter has a map of its own. In a network, nobody chooses the weights: training does. Later layers apply
+# The weights of the first three filters sum to 0, so a region without an edge gives about 0. (The skin has a little
+# grain.) Pooling loses the exact place and keeps that something was there. Which way an
+# edge goes is still known: that is the filter's job, and each filter has a map of its own. In a network, nobody chooses the weights: training does. Later layers apply
 # windows to feature maps, so one place of a late map sees a large part of the face.
 #
-# Our network `tiny` is such a stack. It halves the picture three times, and its last layer has 64 filters.
+# Our network `tiny` is such a stack. It halves the rows and columns three times, and its last layer has 64 filters.
 # **Predict**: a face has 48 x 48 pixels and 3 colours. Which shape will
 # the features have after the last convolution? How many numbers describe the face after the mean over all
 # places?
@@ -144,7 +152,7 @@ print("the linear layer: weights", tuple(network.fc.weight.shape), "and bias", t
 #
 # The end of the network has two steps. First comes the mean of each feature map over all places (*global
 # average pooling*). Then comes a **linear layer**: for each class, a weighted sum of the channels plus a bias.
-# `features` is `[B, C, h, w]`, `weights` is `[K, C]` and `bias` is `[K]`. Return the logits `[B, K]`.
+# `features` is `[B, C, h, w]`, `weights` is `[K, C]` and `bias` is `[K]`. Return the logits `[B, K]`, a tensor.
 
 # %%
 from eacbook.book.exercises import check_class_logits
@@ -159,7 +167,7 @@ def my_class_logits(features, weights, bias):
 check_class_logits(my_class_logits)
 
 # %% [markdown]
-# Now the step on which the book rests. A mean is a sum, and a weighted sum of means is the mean of weighted
+# Now the step on which the book rests. $F_c$ is feature map number $c$. A mean is a sum, and a weighted sum of means is the mean of weighted
 # sums. So the two steps can change places:
 #
 # $$\text{logit}_k = \sum_c W_{kc}\,\text{mean}_{x,y} F_c(x, y) + b_k = \text{mean}_{x,y} \underbrace{\sum_c W_{kc} F_c(x, y)}_{M_k(x, y)} + b_k$$
@@ -206,7 +214,7 @@ print("logits from the maps:      ", torch.allclose(maps.mean((2, 3)) + network.
 # mean and divides by the standard deviation. So the output for one face depends on the *other faces of the
 # batch*. In evaluation it uses averages from the training instead.
 #
-# EAC shows each face in two views. **Predict**: the first view of four faces gives a channel the values 1, 2,
+# Remember that EAC shows each face in two views. **Predict**: the first view of four faces gives a channel the values 1, 2,
 # 3, 4, and the second view gives 11, 12, 13, 14. What comes out for each view if they are normalised one after
 # the other? And if all eight are normalised together?
 
@@ -230,9 +238,10 @@ print("together:           ", rounded(batch_normalise(torch.cat([first, second])
 
 # %% [markdown]
 # Apart, both views give the same four numbers. Together, the difference between the views becomes the largest
-# thing in the channel. So "run the network on both views" is not one function but two. The published EAC runs
+# thing in the channel. So "run the network on both views" can mean two things, with different results. The published EAC runs
 # it **twice**, once on each view, and so does this book. The next cell shows that it matters for a whole
-# network. **Predict**: which of the two lines is True?
+# network. It compares two passes with one pass, in training and in evaluation. **Predict**: in which of the two are the logits
+# the same?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -253,8 +262,8 @@ with torch.no_grad():
 #
 # A **step** of training changes each weight a little, against the direction in which the loss rises. The
 # **learning rate** says how far. The cell below has a single weight $w$ and the loss $w^2$, whose slope is
-# $2w$. It starts at $w = 1$. **Predict** for the rates 0.1, 0.5, 0.9 and 1.1: which one arrives first? Which
-# one never arrives?
+# $2w$. It starts at $w = 1$. **Predict** for the rates 0.1, 0.5, 0.9 and 1.1: which one reaches the
+# smallest loss first? Which one moves away from it?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -268,7 +277,7 @@ for rate in (0.1, 0.5, 0.9, 1.1):
     print(f"rate {rate}:", "  ".join(f"{value:6.2f}" for value in path))
 
 # %% [markdown]
-# The rate 0.5 arrives in one step. A smaller one is slow, a larger one overshoots, and beyond 1 it explodes. A real
+# The rate 0.5 arrives in one step. A smaller one is slow, a larger one overshoots, and beyond 1 it explodes (for this loss). A real
 # loss has other slopes for every weight and every batch. So no single rate is right: a large one never settles, and a
 # small one takes too long. Therefore the rate follows a **schedule**. Its rise is also called *warm-up*, its fall
 # *annealing*.
@@ -304,6 +313,9 @@ schedules = {
 epoch_curves({"schedules": schedules}, "share of the highest rate")
 
 # %% [markdown]
+# While the rate is high, every step may change the prediction for many faces. While it falls to nothing, only fine
+# exceptions can be added.
+#
 # ## Memorisation
 #
 # A network is meant to recognise *new* faces. If it is much better on its training faces, it **overfits**.
@@ -348,7 +360,7 @@ def fit(labels, epochs, batch_size, wrong):
 # %% [markdown]
 # First, 210 faces with labels that say nothing: each of the seven classes is equally likely for each face.
 # (Notebook 1 explains why that is symmetric noise with rate 6/7.) **Predict** after 25 epochs: which share of
-# its *training* labels does the network predict? And which share of the *test* faces, whose labels are right?
+# its wrong *training* labels does the network predict? And which share of the *test* faces, whose labels are right?
 # By chance, both would be one in seven.
 
 # %% tags=["nbval-ignore-output"]
@@ -363,7 +375,7 @@ claim("The network learnt nearly all of its random labels.", known, above=0.9)
 claim("It recognises about as many test faces as chance.", new, below=0.3)
 
 # %% [markdown]
-# (By chance it would be one in seven of the test faces.) A training accuracy of 100 % proves nothing. The network has enough weights to store every label, so only
+# A training accuracy of 100 % proves nothing. The network has enough weights to store every label, so only
 # faces that it has not seen can tell you what it learnt.
 #
 # Now 840 faces of which 30 % have a wrong label. **Predict** three curves over 20 epochs. Which share of the
@@ -387,8 +399,9 @@ epoch_curves({"30 % wrong labels": with_noise}, "share", level=("chance", 1 / 7)
 # %% [markdown]
 # First the network learns what many faces share. The wrong labels contradict that, so they come last. Then it
 # stores them one by one, and the test faces gain little by it. (If they still rise, that comes from the right labels,
-# which it goes on learning. This learning rate is constant, so the curves jump.) Between the two lies the chance of every
-# method in this book: keep the first and prevent the second.
+# which it goes on learning.) The learning rate is constant here, so all curves jump, and the curve of the test faces may
+# end below its best. Between the two phases lies the chance of every
+# method in this book: keep the learning, and prevent the storing.
 #
 # ## The confusion matrix
 #
@@ -397,7 +410,7 @@ epoch_curves({"30 % wrong labels": with_noise}, "share", level=("chance", 1 / 7)
 #
 # ### Exercise 3: count the confusions
 #
-# `true` `[N]` and `predicted` `[N]` hold class numbers. Return the matrix `[K, K]`.
+# `true` `[N]` and `predicted` `[N]` hold class numbers. Return the matrix `[K, K]`, a tensor.
 
 # %%
 from eacbook.book.exercises import check_confusion_matrix

@@ -42,7 +42,7 @@ print("classes:", ", ".join(faces.classes))
 
 # %% [markdown]
 # Here are eight faces of each class. They are stored 48 pixels wide and enlarged here. Some show the
-# expression fully. Others show it so faintly that you would not bet on it.
+# expression fully. Others show it weakly.
 
 # %%
 labels = faces.train.labels
@@ -75,7 +75,8 @@ for name, (always, sometimes) in EXPRESSIONS.items():
 
 # %% [markdown]
 # Fear and surprise share raised inner brows and parted lips. Fear, sadness and anger share lowered brows. And
-# a very faint expression looks neutral. The next cell shows *surprise* from its faintest to its fullest face.
+# the fainter an expression is, the more it looks like neutral. The next cell shows *surprise* from its faintest to its
+# fullest face.
 
 # %%
 drawn = faces.train.drawn
@@ -86,8 +87,8 @@ sheet = face_sheet(faces.train.images[strip], labels[strip], labels[strip], face
 show(sheet)
 
 # %% [markdown]
-# **Predict**: at which of the eight faces would you begin to call it surprise? How strong is the expression there? (0 is
-# no expression, and 1 is the full one.)
+# **Predict**: at which of the eight faces would you begin to call it surprise? (You may begin at the first one.) How strong
+# is the expression there? (0 is no expression, and 1 is the full one.)
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -130,7 +131,8 @@ print("happiness, empirical matrix: ", [round(share, 3) for share in noisy.empir
 #
 # ### Exercise 1: the matrix
 #
-# Write the transition matrix of symmetric noise as a function of the rate and the number of classes.
+# Write the transition matrix of symmetric noise as a function of the rate and the number of classes. Return a tensor of
+# PyTorch.
 
 # %%
 from eacbook.book.exercises import check_symmetric_matrix
@@ -148,10 +150,11 @@ check_symmetric_matrix(my_symmetric_matrix)
 # %% [markdown]
 # ## Change the noise rate
 #
-# Move the slider (the arrow keys work too) and watch three things. Faces with a wrong label get a frame: the label
-# stands first, and below it *is* and the true class. The
+# Move the slider (the arrow keys work too) and watch three things. Faces with a wrong label get a frame. Below one you
+# read, for example, *neutral / is fear*: its label is neutral, and its true class is fear. The
 # colour leaves the diagonal of the matrix. The count changes. Each rate draws its own wrong labels, so frames
-# come and go. **Predict** what each kind of noise will do to the matrix. Then choose it:
+# come and go. **Predict** what each kind of noise will do to the matrix. Then choose
+# that kind in the list (its first letter is enough):
 #
 # * **symmetric**: any other class.
 # * **pair**: always the one class that people most often give instead of the true one. For example,
@@ -173,8 +176,8 @@ explorer
 
 # %% [markdown]
 # **Predict.** At which rate of *symmetric* noise do the labels say nothing at all? (It is not 100 %. There, a
-# label still says what the face is *not*.) And at which rate of *pair* noise does a class get as many wrong
-# labels as right ones?
+# label still says what the face is *not*.) And at which rate of *pair* noise do the *faces of one
+# class* have a wrong label as often as the right one?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -224,12 +227,13 @@ check_right_share(share, pair, neutral)
 # ## How wrong are people?
 #
 # FERPlus (Barsoum et al., 2016) asked ten people about each of 35,887 photographs. Take the faces on which a
-# majority agreed on one of our seven expressions. How often was a *single* answer another of the seven? The
-# matrix below shows this for the training faces of FERPlus. It was measured with this book's own command
+# majority agreed on one of our seven expressions. How often did *one person* choose another of the seven than the
+# majority? The matrix below shows this for the training faces of FERPlus. It was measured with this book's own command
 # (`eacbook prepare ferplus`).
 #
 # **Predict.** Which row will be the faintest on the diagonal? Will your pair from the beginning be among the
-# five most frequent confusions? How many answers in a hundred are wrong?
+# five most frequent confusions? How many answers in a hundred are wrong, over all faces? (The list in the explorer had this
+# matrix already. If you remember it, explain it.)
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -245,7 +249,8 @@ for share, i, j in sorted(pairs, reverse=True)[:5]:
 
 # %% [markdown]
 # Happiness is safe. Every sixth person takes fear for surprise. Nearly as many take sadness for neutral.
-# Every seventh person takes disgust for anger. Over all faces of FERPlus, 18 answers in a hundred are wrong.
+# Every seventh person takes disgust for anger. Over all training faces of FERPlus, 18 answers in a hundred are wrong.
+# (The mean of the seven rows would be 24. Frequent classes count more; we come back to this.)
 # Real label noise is **not symmetric**. It follows the ambiguity of the faces. The papers use symmetric noise
 # because it is simple and everybody can repeat it. People do not err like that. Remember this when you read
 # that a method "is robust to 30 % label noise".

@@ -9,8 +9,8 @@
 # fails.
 #
 # **You need** notebooks [2](02_baseline_vs_eac.ipynb) and [4](04_losses.ipynb). **Time**: about 90 minutes of
-# reading and trying. With the runs of notebook 2, the computer trains for about 2 minutes on 2 CPU cores.
-# Without them, it trains for 4 minutes.
+# reading and trying. With the runs of notebook 2, the computer trains for about 5 minutes on 2 CPU cores.
+# Without them, it trains for 6 minutes.
 
 # %%
 import sys

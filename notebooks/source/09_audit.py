@@ -9,7 +9,7 @@
 #
 # **You need** notebooks [2](02_baseline_vs_eac.ipynb), [4](04_losses.ipynb) and [5](05_features.ipynb).
 # **Time**: about 75 minutes of reading and trying. With the runs of notebook 2, the computer works for about a minute
-# on 2 CPU cores. Without them, it works for 3 to 4 minutes.
+# on 2 CPU cores. Without them, it works for about 5 minutes.
 
 # %%
 import sys

@@ -301,11 +301,7 @@ def assert_good(page: Page, name: str) -> None:
 
 
 def press(control: Locator, key: str, times: int = 1) -> None:
-    """Press a key on a control, as a reader does who has no mouse.
-
-    JupyterLab takes a dropdown's arrow keys for itself, to go to the next cell; first letters, Home
-    and End choose in it. A slider keeps the left and right arrows, Home and End.
-    """
+    """Press a key on a control, as a reader does who has no mouse."""
     for _ in range(times):
         control.press(key)
 

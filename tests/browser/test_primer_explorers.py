@@ -2,10 +2,10 @@
 
 import shutil
 
-from laboratory import NOTEBOOKS, assert_good, assert_shows, open_and_run_all, press
+from laboratory import NOTEBOOK, NOTEBOOKS, assert_good, assert_shows, open_and_run_all, press
 from playwright.sync_api import expect
 
-from eacbook.book.widgets.convolution import convolution_view
+from eacbook.book.widgets.convolution import FILTERS, convolution_view
 from eacbook.book.widgets.softmax import softmax_view
 from eacbook.data.faces import synthetic_faces
 
@@ -54,3 +54,17 @@ def test_the_window_the_filter_and_the_pooling(run_notebook):
     press(face, "End")
     press(kind, "End")
     assert_shows(image, convolution_view(drawn[1], "sum of the window", 3, 47, 4))
+
+
+def test_letters_choose_in_a_list_and_are_no_commands_of_jupyterlab(run_notebook):
+    """For JupyterLab, two times d deletes the cell, and b makes one below."""
+    page = run_notebook(NAME)
+    cells = page.locator(f"{NOTEBOOK} .jp-Notebook .jp-Cell").count()
+    box = page.locator(".convolution-explorer")
+    kind = box.get_by_role("combobox").all()[1]
+    press(kind, "Home")
+    press(kind, "d", 2)
+    page.wait_for_timeout(1500)  # or the browser would look for a name that begins with ddb
+    press(kind, "b")
+    expect(kind.locator("option:checked")).to_have_text(next(k for k in FILTERS if k[0] == "b"))
+    assert page.locator(f"{NOTEBOOK} .jp-Notebook .jp-Cell").count() == cells

@@ -31,8 +31,11 @@ SIDE, GAP, NUMBERS, TEXT = 240, 24, 280, 17
 
 
 def brightness(image: Tensor) -> Tensor:
-    """The mean of the colours of a picture, uint8 ``[C,H,W]``, as float ``[H,W]`` from 0 to 10."""
-    return image.double().mean(0) / 25.5
+    """The mean of the colours of a picture, uint8 ``[C,H,W]``, as float ``[H,W]`` from 0 to 10.
+
+    It is rounded to tenths, so that a reader can add the numbers that the explorer shows.
+    """
+    return (image.double().mean(0) / 25.5).round(decimals=1)
 
 
 def convolve(values: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:

@@ -17,10 +17,12 @@ WHOLE = {"description_width": "initial"}
 """The style of a control that shows its whole description, even a long one."""
 
 
-NAMES = """<script>
+IN_THE_PAGE = """<script>
 (() => {
   let left = 40;  // the page may take a while to draw the controls
   const timer = setInterval(() => {
+    for (const control of document.querySelectorAll(".@name@ :is(select, input, button, [tabindex])"))
+      control.dataset.lmSuppressShortcuts = "true";
     for (const slider of document.querySelectorAll(".@name@ .widget-slider")) {
       const name = slider.querySelector(".widget-label").textContent;
       slider.querySelector("[role=slider]")?.setAttribute("aria-label", name);
@@ -30,7 +32,12 @@ NAMES = """<script>
   }, 500);
 })();
 </script>"""
-"""ipywidgets gives a slider no name for screen readers: there, it takes the text of its label."""
+"""What the page must be told about the controls.
+
+ipywidgets gives a slider no name for screen readers: here, it takes the text of its label. JupyterLab
+takes the keys that are pressed on a closed list for its own commands, and two times *d* would delete the
+cell. The attribute tells it to leave the keys to the explorer.
+"""
 
 
 class Explorer:
@@ -94,7 +101,7 @@ class Explorer:
     def _ipython_display_(self) -> None:
         bundle, metadata = self._repr_mimebundle_()
         display(bundle, metadata=metadata, raw=True)
-        display(HTML(NAMES.replace("@name@", self.name)))
+        display(HTML(IN_THE_PAGE.replace("@name@", self.name)))
 
     def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
         """The live widget, and a picture for readers of the saved notebook without a kernel."""
