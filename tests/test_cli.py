@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from eacbook import cli
 from eacbook.book import demo
 from eacbook.data.faces import FaceSet, load_faces, synthetic_faces
+from eacbook.errors import InputError
 from eacbook.experiments.runs import list_runs, read_facts
 from eacbook.experiments.workers import Workers
 from eacbook.models.registry import NETWORKS
@@ -63,14 +64,36 @@ def test_demo_trains_writes_and_finds_its_runs_again(small_demo, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_both_methods_of_the_demo_train_at_the_same_time_with_one_thread(monkeypatch, tmp_path):
+def test_two_workers_train_the_demo_with_one_thread_each(monkeypatch, tmp_path):
     monkeypatch.setattr(demo, "load_faces", lambda name: synthetic_faces(42, 14, 14))
-    _, runs = demo.train_demo(folder=tmp_path, device="cpu")
-    assert [(name, run.threads, run.stored) for name, run in runs.items()] == [
-        ("baseline", 1, False),
-        ("eac", 1, False),
-    ]
+    monkeypatch.setattr(demo, "workers_here", lambda *_: Workers(2, 2, "cpu"))
+    for stored in (False, True):
+        _, runs = demo.train_demo(folder=tmp_path, device="cpu")
+        found = [(name, run.threads, run.stored) for name, run in runs.items()]
+        assert found == [("baseline", 1, stored), ("eac", 1, stored)]
     assert len(list_runs(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fate", "status", "says"),
+    [
+        ((None, InputError("no such thing"), None), 2, "no such thing"),
+        ((None, None, "its worker died (too little memory)"), 2, "too little memory"),
+        (KeyboardInterrupt(), 130, "the same call without fresh (--fresh) goes on"),
+    ],
+)
+def test_what_befalls_the_workers_of_the_demo_gets_one_sentence(
+    small_demo, monkeypatch, tmp_path, capsys, fate, status, says
+):
+    def each_once(work, items, workers):
+        if isinstance(fate, KeyboardInterrupt):
+            raise fate
+        yield items[0], *fate[1:]
+
+    monkeypatch.setattr(demo, "each_once", each_once)
+    assert run("demo", "--folder", tmp_path, "--fresh") == status
+    error = capsys.readouterr().err
+    assert says in error and "Traceback" not in error
 
 
 @pytest.mark.slow

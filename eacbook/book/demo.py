@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eacbook.book.report import write_report
 from eacbook.data.faces import FaceData, load_faces
-from eacbook.experiments.runs import FOLDER, find_or_train, summary_rows
+from eacbook.experiments.runs import FOLDER, find_or_train, run_name, summary_rows
 from eacbook.experiments.workers import Workers, each_once, training_place, workers_here
 from eacbook.files import write_text
 from eacbook.methods import EAC, Baseline, Method
@@ -17,6 +17,7 @@ from eacbook.models.networks import build_network
 from eacbook.noise.inject import inject_noise
 from eacbook.terminal import text_table
 from eacbook.training.hooks import Progress
+from eacbook.training.identity import describe_training, fill_defaults
 from eacbook.training.state import Run
 
 METHODS = (Baseline(), EAC())
@@ -32,14 +33,14 @@ def train_demo(
 ) -> tuple[FaceData, dict[str, Run]]:
     """Train (or find) the methods of the demo with the default network and recipe.
 
-    On a CPU they train at the same time, each with one thread. That is faster than one after the other
-    with all threads, and the number of free cores has no influence on the result.
+    On a CPU they train at the same time, each with one thread: the number of free cores does not change
+    the result. A stored run keeps the threads with which it was trained.
 
     Args:
         noise: the rate of symmetric noise, 0 to 1.
         seed: the seed of the noise, the initial weights, the order and the augmentation.
         folder: the folder of the stored runs.
-        fresh: train again, even if the runs are stored.
+        fresh: train again, even if the runs are stored. A training whose process dies begins again.
         device: see :func:`eacbook.training.loop.train`.
 
     Returns:
@@ -48,22 +49,30 @@ def train_demo(
     Raises:
         InputError: an argument is out of range, or a stored run is broken.
         KeyboardInterrupt: a training was interrupted; its finished epochs are saved.
-        RuntimeError: a process died, for example because there was too little memory.
+        ChildProcessError: a process died, for example because there was too little memory.
     """
     faces = load_faces("synthetic")
     noisy = inject_noise(faces.train.labels, noise, faces.num_classes, seed=seed)
     inputs = build_network("tiny", faces.num_classes, seed=seed), faces, noisy
-    options = {"folder": folder, "fresh": fresh, "seed": seed}
+    stored = {method: not fresh and _is_stored(method, inputs, folder, seed) for method in METHODS}
+    runs = {
+        method: find_or_train(method, *inputs, folder=folder, device=device, seed=seed)
+        for method in METHODS
+        if stored[method]
+    }
+    missing = [method for method in METHODS if not stored[method]]
+    # The longer training gets the upper bar, which tqdm leaves clean when the other one is through.
+    missing.sort(key=lambda method: method.passes, reverse=True)
     workers = workers_here(None, "tiny", device)
-    workers = replace(workers, count=min(workers.count, len(METHODS)), threads=1)
+    workers = replace(workers, count=min(workers.count, len(missing) or 1), threads=1)
+    options = {"folder": folder, "fresh": fresh, "seed": seed}
     work = partial(_train, inputs=inputs, options=options, workers=workers)
-    runs = {}
     try:
-        for method, outcome, death in each_once(work, METHODS, workers):
+        for (_, method), outcome, death in each_once(work, list(enumerate(missing)), workers):
             if isinstance(outcome, Exception):
                 raise outcome
             if death:
-                raise RuntimeError(f"{method.name}: {death}")
+                raise ChildProcessError(f"{method.name}: {death}")
             runs[method] = outcome
     except KeyboardInterrupt:
         without = " without fresh (--fresh)" * fresh
@@ -74,13 +83,21 @@ def train_demo(
     return faces, {method.name: runs[method] for method in METHODS}
 
 
-def _train(method: Method, inputs: tuple, options: dict, workers: Workers) -> Run | Exception:
-    """In a worker: train a method, or find its run. Returns the run, or what went wrong."""
-    # The longer training gets the upper bar, which tqdm leaves clean when the other one is through.
-    row = METHODS[::-1].index(method) if workers.count > 1 else None
+def _is_stored(method: Method, inputs: tuple, folder: str | Path, seed: int) -> bool:
+    network, faces, noisy = inputs
+    method, recipe = fill_defaults(method, "tiny", {"seed": seed})
+    settings = describe_training(method, network, faces, noisy, recipe)
+    return (Path(folder) / run_name(settings)).exists()
+
+
+def _train(
+    numbered: tuple[int, Method], inputs: tuple, options: dict, workers: Workers
+) -> Run | Exception:
+    """In a worker: train a method, with its bar in this row. Returns the run, or what went wrong."""
+    row, method = numbered
+    hooks = [Progress(row=row if workers.count > 1 else None)]
     try:
         with training_place(workers) as device:
-            hooks = [Progress(row=row)]
             return find_or_train(method, *inputs, device=device, hooks=hooks, **options)
     except Exception as error:
         return error

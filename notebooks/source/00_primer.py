@@ -68,7 +68,7 @@ print(f"{len(faces.train)} training faces and {len(faces.test)} test faces, draw
 #
 # 1. All logits are 0. What is the loss? Does it change if all are 3?
 # 2. The given label has the logit 2, the others have 0. Is the loss above or below half a nat?
-# 3. *Another* class has a logit that is larger by 4, and the third class is level with the label. How large is the loss? Is there a largest loss?
+# 3. *Another* class has a logit that is larger by 4, and the third class has the same logit as the label. How large is the loss? Is there a largest loss?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}

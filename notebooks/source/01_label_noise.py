@@ -153,8 +153,9 @@ check_symmetric_matrix(my_symmetric_matrix)
 # Move the slider (the arrow keys work too) and watch three things. Faces with a wrong label get a frame. Below one you
 # read, for example, *neutral / is fear*: its label is neutral, and its true class is fear. The
 # colour leaves the diagonal of the matrix. The count changes. Each rate draws its own wrong labels, so frames
-# come and go. **Predict** what each kind of noise will do to the matrix. Then choose
-# that kind in the list (its first letter is enough):
+# come and go. **Predict** what each kind of noise will do to the matrix.
+#
+# Then choose a kind in the list. (You can type its first letter. Two begin with *s*: type it again for the other one.)
 #
 # * **symmetric**: any other class.
 # * **pair**: always the one class that people most often give instead of the true one. For example,
@@ -227,8 +228,8 @@ check_right_share(share, pair, neutral)
 # ## How wrong are people?
 #
 # FERPlus (Barsoum et al., 2016) asked ten people about each of 35,887 photographs. Take the faces on which a
-# majority agreed on one of our seven expressions. How often did *one person* choose another of the seven than the
-# majority? The matrix below shows this for the training faces of FERPlus. It was measured with this book's own command
+# majority agreed on one of our seven expressions. How often did a *single* person choose a different one of the
+# seven? The matrix below shows this for the training faces of FERPlus. It was measured with this book's own command
 # (`eacbook prepare ferplus`).
 #
 # **Predict.** Which row will be the faintest on the diagonal? Will your pair from the beginning be among the
@@ -250,7 +251,7 @@ for share, i, j in sorted(pairs, reverse=True)[:5]:
 # %% [markdown]
 # Happiness is safe. Every sixth person takes fear for surprise. Nearly as many take sadness for neutral.
 # Every seventh person takes disgust for anger. Over all training faces of FERPlus, 18 answers in a hundred are wrong.
-# (The mean of the seven rows would be 24. Frequent classes count more; we come back to this.)
+# (The mean over the seven classes would be 24. Frequent classes count more; we come back to this.)
 # Real label noise is **not symmetric**. It follows the ambiguity of the faces. The papers use symmetric noise
 # because it is simple and everybody can repeat it. People do not err like that. Remember this when you read
 # that a method "is robust to 30 % label noise".

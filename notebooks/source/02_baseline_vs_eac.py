@@ -131,9 +131,9 @@ claim(
 #
 # The network memorises last, so you could stop before that. But when? You must not use the test faces to
 # decide. The validation split has 350 faces with *clean* labels for such choices. Their accuracy after each
-# epoch is in `baseline.history["validation_accuracy"]`. Which epoch has the highest one? (**Predict**: in
-# which third of the training is it?) `history` is a table (of the library pandas) with a row for each epoch. The rows are named 1
-# to 30, and `.idxmax()` gives the name of the row with the largest value.
+# epoch is in `baseline.history["validation_accuracy"]`. `history` is a table (of the library pandas) with a row for each
+# epoch. The rows are named 1 to 30, and `.idxmax()` gives the name of the row with the largest value. Which epoch has
+# the highest accuracy? **Predict**: in which third of the training is it?
 
 # %%
 guess = ""  # @param {"type": "string", "placeholder": "your prediction"}
@@ -240,10 +240,10 @@ check_flip_consistency(my_flip_consistency)
 #
 # Everything is there now. The next cell trains EAC for one epoch: two views, two passes,
 # cross-entropy, flip consistency, `backward`, step. Then `eb.train` does the same. A `Recipe` holds the settings of a training, such
-# as the size of a batch and the learning rate. `build_network` gives the same first weights each time, unless it gets a
-# seed. Your function is in the step, if it is right. Then the two networks may predict another class for one face in
-# ten. Your code may add the same numbers in another order. That changes the last digits, and every step makes such a
-# difference larger. With our function the two agree. **Predict**: which
+# as the size of a batch and the learning rate. `build_network` takes seed 0, if you give no other, so both networks
+# start from the same weights. If your function is right, the step uses it; otherwise it uses ours. With ours, both
+# trainings give the same network. Yours may add the same numbers in another order. That changes the last digits, and
+# every step makes such a difference larger. Then the two networks may disagree on one face in ten. **Predict**: which
 # lines of the step would you remove or change to get the baseline without mirrored faces? And where does the label come in?
 
 # %% tags=["nbval-ignore-output"]
@@ -474,16 +474,15 @@ claim(
 )
 
 # %% [markdown]
-# Weight 0 leaves erasing alone, without even the random mirroring of the baseline. It does not prevent
-# memorising: in the table it memorises more than the baseline, which sees mirrored faces. It never learns from a mirrored
-# face. So this table cannot say how much of EAC's gain comes from mirrored faces, and how much from the agreement. The
+# Weight 0 leaves erasing alone. It does not prevent memorising: in the table it memorises more than the baseline.
+# Unlike the baseline, it never learns from a mirrored face. So this table cannot say how much of EAC's gain comes from mirrored faces, and how much from the agreement. The
 # *ablation* in notebook 6 (a study that removes one part at a time) separates the two.
 #
 # A larger weight hinders more of the learning, both of wrong and of right labels. We compared our weight with twice
 # that weight, on all 3,000 synthetic faces and three seeds. Twice our weight memorises 5.6 instead of 7.4 %
 # of the wrong labels. But it recognises 85.6 ± 0.8 instead of 89.9 ± 1.8 % of the *validation* faces. (The
 # command is `eacbook table --noise 0.3 --methods eac:weight=1.5 eac:weight=3`.) Add
-# `"weight x 5": eb.EAC(weight=7.5)` and run the cell again (a minute or two). It memorises little, and recognises no more than the baseline. A weight that is far too large buys agreement
+# `"weight x 5": eb.EAC(weight=7.5)` and run the cell again (a minute or two). It memorises little, and it recognises fewer faces than with our weight. A weight that is far too large buys agreement
 # with flat maps, because the easiest way to be consistent is to say little. What do erasing and the
 # imbalanced framework add? Try `eb.EAC(erasing=False)` and `eb.EAC(labels_on_both_views=True)`. Remember that one seed cannot
 # separate a small difference from chance.

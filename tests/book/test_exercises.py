@@ -1,6 +1,7 @@
 """The checks accept what is right and say what is wrong, and never raise."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,10 @@ def three_dots(maps, maps_of_mirror):
     ...
 
 
+def unfinished(*_):
+    raise NotImplementedError
+
+
 def no_return(maps, maps_of_mirror):
     ((maps - maps_of_mirror.flip(-1)) ** 2).mean()
 
@@ -85,6 +90,7 @@ def no_return(maps, maps_of_mirror):
         (check_flip_consistency, three_dots, NOT_YET),
         (check_flip_consistency, no_return, "Not quite: your function returns nothing"),
         (check_flip_consistency, lambda a, b: print(a), "Is `return` missing?"),
+        (check_flip_consistency, partial(no_return), "Is `return` missing?"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(1)) ** 2).mean(), "the classes were"),
         (check_flip_consistency, lambda a, b: ((a - b.flip(2, 3)) ** 2).mean(), "both directions"),
         (check_flip_consistency, lambda a, b: (a - b.flip(-1)).mean(), "must be squared"),
@@ -232,6 +238,7 @@ def pairs_won(scores, wrong, tie=0.5):
     [
         (check_majority_rule, majority, "Right!"),
         (check_majority_rule, lambda votes: None, NOT_YET),
+        (check_majority_rule, lambda votes: None if votes else 1, "Column 1 has nine of ten"),
         (check_majority_rule, lambda votes: majority(votes, least=1), "A single vote"),
         (check_majority_rule, lambda votes: majority(votes, share=0.49), "Half is not"),
         (check_majority_rule, lambda votes: majority(votes, share=0.3), "Half is not"),
@@ -413,7 +420,9 @@ def marked(true, predicted, k):
         (check_class_logits, lambda f, w, b: activation_maps(f, w), "[2, 7]; got the shape [2, 7, 3"),
         (check_class_logits, lambda f, w, b: class_logits(f, w, b).T, "Faces are rows"),
         (check_class_logits, lambda f, w, b: class_logits(f, w, 0), "bias is missing"),
-        (check_class_logits, lambda f, w, b: f.mean((2, 3)) @ w + b, "transpose the weights"),
+        (check_class_logits, lambda f, w, b: f.mean((2, 3)) @ w + b, "weights.T is [C, K]"),
+        (check_class_logits, lambda f, w, b: f.mean((1, 2)) @ w.T + b, "over the places is [B, C]"),
+        (check_class_logits, unfinished, "stopped with NotImplementedError"),
         (check_class_logits, lambda f, w, b: class_logits(12 * f, w, b), "take their mean"),
         (check_class_logits, lambda f, w, b: f.amax((2, 3)) @ w.T + b, "largest place"),
         (check_class_logits, lambda f, w, b: class_logits(f, w, b).softmax(1), "probabilities"),

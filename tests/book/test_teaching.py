@@ -17,7 +17,7 @@ def test_sections_and_minutes_are_those_of_the_notebook(source):
     text = source.read_text(encoding="utf-8")
     headings = re.findall(r"^# ## (.+)$", text, re.M)
     assert [name for name, _ in listed] == [name for name in headings if name != "Take away"]
-    assert abs(sum(int(number) for _, number in listed) - int(minutes)) <= 2
+    assert sum(int(number) for _, number in listed) == int(minutes)
     assert re.search(r"\*\*Time\*\*: about (\d+)\s", text)[1] == minutes
 
 

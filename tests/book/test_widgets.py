@@ -90,7 +90,6 @@ def test_noise_that_is_not_known_for_the_classes_is_left_out(faces, explorer):
     )
 
 
-@pytest.mark.slow
 def test_the_last_change_stays_when_two_threads_change_the_controls():
     """As JupyterLab does, which sends the first messages to one thread and later ones to another."""
     begun, go_on = threading.Event(), threading.Event()
@@ -125,6 +124,7 @@ def test_the_last_change_stays_when_two_threads_change_the_controls():
     assert explorer.picture.value == b"2"
 
 
+@pytest.mark.slow
 def test_saved_notebook_gets_the_current_picture(explorer):
     bundle, metadata = explorer._repr_mimebundle_()
     content = base64.b64decode(bundle["image/png"])

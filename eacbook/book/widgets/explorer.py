@@ -36,7 +36,7 @@ IN_THE_PAGE = """<script>
 
 ipywidgets gives a slider no name for screen readers: here, it takes the text of its label. JupyterLab
 takes the keys that are pressed on a closed list for its own commands, and two times *d* would delete the
-cell. The attribute tells it to leave the keys to the explorer.
+cell. The attribute keeps its commands off; it must be on the very control that has the focus.
 """
 
 
