@@ -258,19 +258,27 @@ from eacbook.book.exercises import yours_or_ours
 from eacbook.methods.eac import flip_consistency
 from eacbook.training.optimizer import Adam, build_scheduler
 
-consistency_of = yours_or_ours(my_flip_consistency, flip_consistency, check_flip_consistency)
+consistency_of = yours_or_ours(
+    my_flip_consistency, flip_consistency, check_flip_consistency
+)
 
 
 def train_one_epoch(network, weight, recipe):
     """One epoch of EAC."""
     steps = math.ceil(len(faces.train) / recipe.batch_size)
-    optimizer = Adam(  # as torch's; weight decay pulls all weights a little towards 0
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    # Adam is torch's. Weight decay pulls all weights a little towards 0.
+    optimizer = Adam(
+        network.parameters(),
+        recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=True,  # faster
     )
     scheduler = build_scheduler(optimizer, recipe, batches_per_epoch=steps)
-    network.train()  # batch normalisation takes the mean and the spread of each batch
-    for number, batch in enumerate(batches(faces, noisy, recipe, epoch=0), start=1):
-        original, mirrored = batch.original(RandomErasing()), batch.mirrored(RandomErasing())
+    # Batch normalisation now takes the mean and the spread of each batch.
+    network.train()
+    for number, batch in enumerate(batches(faces, noisy, recipe, epoch=0), 1):
+        original = batch.original(RandomErasing())
+        mirrored = batch.mirrored(RandomErasing())
         logits, maps = network(original)
         _, maps_of_mirror = network(mirrored)
         cross_entropy = functional.cross_entropy(logits, batch.labels)
@@ -281,8 +289,8 @@ def train_one_epoch(network, weight, recipe):
         optimizer.step()
         scheduler.step()  # the learning rate of the next step
         if number % 8 == 0:
-            parts = f"cross-entropy {cross_entropy:.2f} + {weight} x consistency {consistency:.3f}"
-            print(f"step {number}: {parts} = {loss:.2f}")
+            print(f"step {number}: cross-entropy {cross_entropy:.2f}", end=" ")
+            print(f"+ {weight} x consistency {consistency:.3f} = {loss:.2f}")
     return network
 
 
