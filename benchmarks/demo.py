@@ -19,6 +19,7 @@ from fill import demo
 from processors import KERNELS
 from results import keep
 
+DEMO = sys.executable, "-m", "eacbook", "demo", "--device=cpu"
 SEEDS = 0, 1, 2
 SETTINGS = "native", "avx2", "default"
 
@@ -29,16 +30,7 @@ def main() -> None:
         for seed in SEEDS:
             folder = Path("runs/demo") / f"{setting}-{seed}"
             subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "eacbook",
-                    "demo",
-                    f"--seed={seed}",
-                    "--folder",
-                    folder,
-                    "--device=cpu",
-                ],
+                [*DEMO, f"--seed={seed}", f"--folder={folder}"],
                 env=os.environ | KERNELS[setting],
                 check=True,
             )
